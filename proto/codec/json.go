@@ -121,6 +121,7 @@ type jsonServer struct {
 		Node        string `json:"node"`
 		Resumed     bool   `json:"resumed"`
 		User        string `json:"user"`
+		ExpiresMs   uint64 `json:"expires_ms"`
 	} `json:"connected"`
 	Subscribed   *jsonChannel `json:"subscribed"`
 	Unsubscribed *struct {
@@ -161,7 +162,7 @@ func serverFromJSON(raw []byte) (*clientv1.ServerMessage, error) {
 	case j.Connected != nil:
 		c := j.Connected
 		m.Body = &clientv1.ServerMessage_Connected{Connected: &clientv1.Connected{Session: c.Session, ResumeToken: c.ResumeToken,
-			PingMs: c.PingMs, PongMs: c.PongMs, ResumeMs: c.ResumeMs, Node: c.Node, Resumed: c.Resumed, User: c.User}}
+			PingMs: c.PingMs, PongMs: c.PongMs, ResumeMs: c.ResumeMs, Node: c.Node, Resumed: c.Resumed, User: c.User, ExpiresMs: c.ExpiresMs}}
 	case j.Subscribed != nil:
 		m.Body = &clientv1.ServerMessage_Subscribed{Subscribed: &clientv1.Subscribed{Channel: j.Subscribed.Channel}}
 	case j.Unsubscribed != nil:
@@ -274,6 +275,7 @@ func appendServerJSON(b []byte, m *clientv1.ServerMessage) []byte {
 		o.text("node", c.Node)
 		o.flag("resumed", c.Resumed)
 		o.text("user", c.User)
+		o.number("expires_ms", c.ExpiresMs)
 		b = append(o.b, '}')
 	case *clientv1.ServerMessage_Subscribed:
 		b = appendChannel(b, `"subscribed":{`, body.Subscribed.Channel)

@@ -532,7 +532,10 @@ type Connected struct {
 	// How long resume_token stays good after a disconnect, in milliseconds.
 	ResumeMs uint32 `protobuf:"varint,7,opt,name=resume_ms,json=resumeMs,proto3" json:"resume_ms,omitempty"`
 	// User id from the token; empty for an anonymous client.
-	User          string `protobuf:"bytes,8,opt,name=user,proto3" json:"user,omitempty"`
+	User string `protobuf:"bytes,8,opt,name=user,proto3" json:"user,omitempty"`
+	// When the token expires, in milliseconds from now; 0 for never. Relative,
+	// so that a client with a wrong clock refreshes in time too.
+	ExpiresMs     uint64 `protobuf:"varint,9,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -621,6 +624,13 @@ func (x *Connected) GetUser() string {
 		return x.User
 	}
 	return ""
+}
+
+func (x *Connected) GetExpiresMs() uint64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
 }
 
 // Subscribe asks for the publications of a channel.
@@ -1452,7 +1462,7 @@ const file_client_v1_client_proto_rawDesc = "" +
 	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\x12\x1f\n" +
 	"\vclient_name\x18\x03 \x01(\tR\n" +
 	"clientName\x12%\n" +
-	"\x0eclient_version\x18\x04 \x01(\tR\rclientVersion\"\xd9\x01\n" +
+	"\x0eclient_version\x18\x04 \x01(\tR\rclientVersion\"\xf8\x01\n" +
 	"\tConnected\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12!\n" +
 	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\x12\x17\n" +
@@ -1461,7 +1471,9 @@ const file_client_v1_client_proto_rawDesc = "" +
 	"\aresumed\x18\x05 \x01(\bR\aresumed\x12\x17\n" +
 	"\apong_ms\x18\x06 \x01(\rR\x06pongMs\x12\x1b\n" +
 	"\tresume_ms\x18\a \x01(\rR\bresumeMs\x12\x12\n" +
-	"\x04user\x18\b \x01(\tR\x04user\"%\n" +
+	"\x04user\x18\b \x01(\tR\x04user\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\t \x01(\x04R\texpiresMs\"%\n" +
 	"\tSubscribe\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\"&\n" +
 	"\n" +
