@@ -182,7 +182,7 @@ func (g *Guard) advance(p []byte) (n int, r rule) {
 	case stageLength:
 		r = g.lengthByte(p[0])
 	case stageKey:
-		r = g.keyByte(p[0])
+		return g.keyBytes(p)
 	case stagePayload:
 		return g.payload(p)
 	default:
@@ -290,13 +290,20 @@ func (g *Guard) announce(n uint64) rule {
 	return obeyed
 }
 
-// keyByte takes one byte of the mask key.
-func (g *Guard) keyByte(c byte) rule {
-	g.key = g.key>>8 | uint32(c)<<24
-	if g.due--; g.due > 0 {
-		return obeyed
+// keyBytes takes what p holds of the mask key. The last byte of the header is
+// not taken when an empty frame is bad as a whole.
+func (g *Guard) keyBytes(p []byte) (n int, r rule) {
+	for ; n < len(p) && g.due > 0; n++ {
+		g.key = g.key>>8 | uint32(p[n])<<24
+		g.due--
 	}
-	return g.beginPayload()
+	if g.due > 0 {
+		return n, obeyed
+	}
+	if r = g.beginPayload(); r != obeyed {
+		return n - 1, r
+	}
+	return n, obeyed
 }
 
 // beginPayload ends the header.

@@ -22,6 +22,7 @@ func (s *textState) scan(p []byte, key uint32) int {
 	for i := 0; i < len(p); {
 		if s.need == 0 {
 			i += ascii(p[i:], turn(key, i))
+			i += characters(p[i:], turn(key, i))
 			if i == len(p) {
 				break
 			}
@@ -53,6 +54,38 @@ func ascii(p []byte, key uint32) int {
 		n++
 	}
 	return n
+}
+
+// characters returns how many bytes at the start of p are surely whole
+// characters of 2 to 4 bytes. Anything it is not sure of is for step.
+func characters(p []byte, key uint32) int {
+	n := 0
+	for len(p)-n >= 4 {
+		size := character(binary.LittleEndian.Uint32(p[n:]) ^ turn(key, n))
+		if size == 0 {
+			break
+		}
+		n += size
+	}
+	return n
+}
+
+// character returns the length of the multi-byte character at the low end of
+// word, or 0 when there is none or it is not valid. The limits are those of
+// step, as masks over the lead byte and the one after it.
+func character(word uint32) int {
+	switch {
+	case word&0xc0e0 == 0x80c0 && word&0x1e != 0:
+		return 2
+	case word&0xc0c0f0 == 0x8080e0 && word&0x200f != 0 && word&0x200f != 0x200d:
+		return 3
+	case word&0xc0c0c0f8 == 0x808080f0:
+		lead, above := word&7, word&0x3000 != 0
+		if lead > 0 && lead < 4 || lead == 0 && above || lead == 4 && !above {
+			return 4
+		}
+	}
+	return 0
 }
 
 // turn rotates a mask key by n payload bytes.
