@@ -18,8 +18,8 @@ type Config struct {
 	Node NodeConfig `yaml:"node"`
 	// Edge is the WebSocket side: where clients connect and what each may use.
 	Edge EdgeConfig `yaml:"edge"`
-	// Auth says which tokens are good. Without a key and without
-	// allow_anonymous nobody can connect.
+	// Auth says which tokens are good. The one section that must be filled in:
+	// a node to which nobody could connect refuses to start.
 	Auth AuthConfig `yaml:"auth"`
 	// Channels says who may subscribe and publish where. The first rule whose
 	// pattern matches decides; a channel that none matches does not exist
@@ -162,11 +162,16 @@ type AuthConfig struct {
 	// PublicKeys are PEM files with the public keys (RSA, ECDSA P-256, Ed25519)
 	// of RS256, ES256 and EdDSA tokens. A key's id is its file name without .pem.
 	PublicKeys []string `yaml:"public_keys" reload:"live"`
-	// JWKSURL is where an identity provider publishes its keys (RFC 7517).
+	// JWKSURL is where an identity provider publishes its keys (RFC 7517): https,
+	// or http on loopback.
 	JWKSURL string `yaml:"jwks_url"`
 	// JWKSRefresh is how often jwks_url is fetched again. Default 15m. A token
 	// with a new key id fetches it sooner, at most once per 30s for the node.
 	JWKSRefresh time.Duration `yaml:"jwks_refresh" range:"30s..24h"`
+	// Audience is what the aud of tokens must hold, where the identity provider
+	// puts the name of an API there; the tenant may then stand in the claim
+	// tenant. Empty means that aud must name the tenant, as NAME or hawser:NAME.
+	Audience string `yaml:"audience" reload:"live"`
 	// Issuer is the iss that tokens must carry. Empty accepts any.
 	Issuer string `yaml:"issuer" reload:"live"`
 	// Leeway is how far exp, nbf and iat may be off, for clocks that differ.
@@ -226,20 +231,22 @@ type NATSConfig struct {
 	// Empty runs a server inside this process, which needs nothing else.
 	URL string `yaml:"url"`
 	// Listen is where the embedded server takes applications' NATS clients.
-	// Default 127.0.0.1:4222. Whoever reaches it may publish to every tenant.
+	// Default 127.0.0.1:4222. Whoever reaches it may publish to every tenant, so
+	// other than loopback needs user and password, or token.
 	Listen string `yaml:"listen"`
-	// CredentialsFile is the .creds file (JWT and seed) for nats.url.
+	// CredentialsFile is the .creds file (JWT and seed) for url.
 	CredentialsFile string `yaml:"credentials_file"`
-	// User is the user name for nats.url.
+	// User is the user name for url, or the one that the embedded server asks of
+	// its clients.
 	User string `yaml:"user"`
 	// Password is the password of user.
 	Password Secret `yaml:"password"`
-	// Token is the token for nats.url, instead of a user.
+	// Token is the token for url or of the embedded server, instead of a user.
 	Token Secret `yaml:"token"`
 	// TLSCAFile is the PEM file of the authorities that sign the certificates
-	// of nats.url. Empty means the system's.
+	// of url. Empty means the system's.
 	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile is this node's PEM certificate, where nats.url asks for one.
+	// TLSCertFile is this node's PEM certificate, where url asks for one.
 	TLSCertFile string `yaml:"tls_cert_file"`
 	// TLSKeyFile is the PEM private key of tls_cert_file.
 	TLSKeyFile string `yaml:"tls_key_file"`
@@ -262,7 +269,7 @@ type NATSConfig struct {
 	// 256MiB. 0 leaves it to NATS: three quarters of the machine's.
 	MaxMemory Size `yaml:"max_memory" range:"0B..1TiB"`
 	// MaxStore is the most disk for streams of the embedded server. Default
-	// 1GiB. 0 leaves it to NATS: three quarters of what is free.
+	// 10GiB. 0 leaves it to NATS: three quarters of what is free.
 	MaxStore Size `yaml:"max_store" range:"0B..1PiB"`
 	// ClusterName makes the embedded server part of a NATS cluster of this
 	// name, the same on every node. Empty means it stands alone.
@@ -290,7 +297,8 @@ type AdminConfig struct {
 }
 
 // DefaultConfig is what `hawser serve` runs without file, environment and
-// flags. Nobody can connect to it until the section auth has a key.
+// flags. It does not validate yet: the section auth needs a key, or
+// allow_anonymous.
 func DefaultConfig() Config {
 	return Config{
 		Node: NodeConfig{
@@ -314,7 +322,7 @@ func DefaultConfig() Config {
 			DataConnections: 2,
 			JetStream:       true,
 			MaxMemory:       256 * MiB,
-			MaxStore:        1 * GiB,
+			MaxStore:        10 * GiB,
 		},
 		Admin: AdminConfig{Listen: "127.0.0.1:8090"},
 	}
