@@ -51,8 +51,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("frame: MaxMessageBytes %d: want 0 to %d", l.MaxMessageBytes, math.MaxInt32)
 	case l.MaxFrameBytes < 0 || l.MaxFrameBytes > math.MaxInt32:
 		return fmt.Errorf("frame: MaxFrameBytes %d: want 0 to %d", l.MaxFrameBytes, math.MaxInt32)
-	case l.MaxFragments < 0 || l.MaxFragments > math.MaxUint16:
-		return fmt.Errorf("frame: MaxFragments %d: want 0 to %d", l.MaxFragments, math.MaxUint16)
+	case l.MaxFragments < 0 || l.MaxFragments > math.MaxInt32:
+		return fmt.Errorf("frame: MaxFragments %d: want 0 to %d", l.MaxFragments, math.MaxInt32)
 	}
 	return nil
 }
@@ -79,21 +79,21 @@ type Guard struct {
 	// Immutable after NewGuard.
 	maxMessage   uint32 // bytes
 	maxFrame     uint32 // bytes
-	maxFragments uint16
+	maxFragments uint32
 	role         Role
 	compressed   bool // RSV1 is allowed
 
 	// The frame being read.
 	stage  stage
 	first  byte   // its first header byte
-	second byte   // its second header byte
-	due    uint8  // bytes still to come of the long length, the key or the close code
 	left   uint64 // its length, then the payload bytes still to come
 	key    uint32 // its mask, turned so that the low byte belongs to the next byte
+	second byte   // its second header byte
+	due    uint8  // bytes still to come of the long length, the key or the close code
 
 	// The message being read.
 	message   uint32 // payload bytes announced so far
-	fragments uint16 // frames so far
+	fragments uint32 // frames so far
 	open      byte   // first header byte of its first frame; 0: no open message
 	text      textState
 
@@ -125,7 +125,7 @@ func NewGuard(l Limits) Guard {
 	return Guard{
 		maxMessage:   uint32(l.MaxMessageBytes),
 		maxFrame:     uint32(l.MaxFrameBytes),
-		maxFragments: uint16(l.MaxFragments),
+		maxFragments: uint32(l.MaxFragments),
 		role:         l.Role,
 		compressed:   l.AllowCompressed,
 	}

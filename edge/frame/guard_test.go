@@ -249,14 +249,14 @@ func TestLimitsValidate(t *testing.T) {
 		want   string // in the error
 	}{
 		{Limits{}, ""},
-		{Limits{Role: Client, MaxMessageBytes: math.MaxInt32, MaxFrameBytes: math.MaxInt32, MaxFragments: math.MaxUint16}, ""},
+		{Limits{Role: Client, MaxMessageBytes: math.MaxInt32, MaxFrameBytes: math.MaxInt32, MaxFragments: math.MaxInt32}, ""},
 		{Limits{Role: 2}, "Role 2"},
 		{Limits{MaxMessageBytes: -1}, "MaxMessageBytes -1"},
 		{Limits{MaxMessageBytes: math.MaxInt32 + 1}, "MaxMessageBytes"},
 		{Limits{MaxFrameBytes: -1}, "MaxFrameBytes -1"},
 		{Limits{MaxFrameBytes: math.MaxInt32 + 1}, "MaxFrameBytes"},
 		{Limits{MaxFragments: -1}, "MaxFragments -1"},
-		{Limits{MaxFragments: math.MaxUint16 + 1}, "MaxFragments"},
+		{Limits{MaxFragments: math.MaxInt32 + 1}, "MaxFragments"},
 	}
 	for _, tc := range tests {
 		err := tc.limits.Validate()
