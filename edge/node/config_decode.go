@@ -76,7 +76,7 @@ func wrapValue(text string, err error) error {
 }
 
 func decodeList(n *yaml.Node, v reflect.Value) error {
-	items := []string{}
+	var items []string // nil when empty, as in DefaultConfig
 	switch {
 	case n.Kind == yaml.SequenceNode:
 		for _, item := range n.Content {
@@ -97,7 +97,7 @@ func decodeList(n *yaml.Node, v reflect.Value) error {
 
 // splitList cuts "a, b" into its items; "" has none.
 func splitList(text string) []string {
-	items := []string{}
+	var items []string
 	for item := range strings.SplitSeq(text, ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			items = append(items, item)

@@ -23,8 +23,8 @@ func paths(keys []Key) []string {
 	return all
 }
 
-// nearest allows one edit per three bytes, and always one: enough for a
-// swapped or missing letter, too little for another word.
+// nearest allows one edit per three bytes, and always one: enough for a slip,
+// too little for another word.
 func nearest(word string, candidates []string) string {
 	best, least := "", max(len(word)/3, 1)+1
 	for _, c := range candidates {
@@ -35,24 +35,30 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// editDistance is Levenshtein's: the fewest insertions, deletions and
-// substitutions of bytes that make b of a.
+// editDistance is the fewest insertions, deletions, substitutions and swaps of
+// neighbours that make b of a: Levenshtein's distance with Damerau's swap, the
+// commonest slip of all.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1) // rows[i][j]: from a[:i] to b[:j]
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			substitute := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
 				substitute++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, diagonal+1)
+			d := min(substitute, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = d
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }
