@@ -50,7 +50,7 @@ var causes = {
 };
 
 // src/loss.ts
-function lossOfClose(code, reason, farewell) {
+function lossOfClose(code, reason, farewell, refusal) {
   const known = causes[farewell?.code ?? code];
   let advice = known?.advice ?? "retry";
   if (code === 1e3) advice = "retry";
@@ -58,7 +58,8 @@ function lossOfClose(code, reason, farewell) {
   else if (farewell && advice === "stop") advice = "retry";
   const number = farewell?.code ?? code;
   const name = farewell?.reason || reason || known?.name || "closed";
-  const message = `disconnected: ${number} ${name}${known ? `: ${known.sentence}` : ""}`;
+  const detail = refusal?.message ?? known?.sentence;
+  const message = `disconnected: ${number} ${name}${detail ? `: ${detail}` : ""}`;
   const error = new HawserError("disconnected", number, message, advice !== "stop");
   return { advice, floorMs: farewell?.retry_after_ms ?? 0, error };
 }
@@ -112,6 +113,7 @@ function toBase64(bytes) {
 var FIRST_CALL_ID = 2;
 var CONNECT_ID = 1;
 var CLOSE_TIMEOUT_MS = 5e3;
+var REFUSAL_GRACE_MS = 1e3;
 var PING_MS = 25e3;
 var PONG_MS = 1e4;
 var Link = class {
@@ -123,10 +125,13 @@ var Link = class {
   // commands of this turn; emptied by the microtask that the first one starts
   #outChars = 0;
   // their length
+  #opened = false;
   #welcomed = false;
   #over = false;
   // lost or closed: nothing more is told
   #farewell;
+  #refusal;
+  // the error that answered connect
   // The watch for silence.
   #pingMs = PING_MS;
   #pongMs = PONG_MS;
@@ -142,9 +147,12 @@ var Link = class {
     this.#owner = owner;
     this.#maxBufferedBytes = settings.maxBufferedBytes;
     const socket = this.#socket = new settings.WebSocket(settings.url, [SUBPROTOCOL]);
-    socket.onopen = () => this.send(JSON.stringify({ id: CONNECT_ID, connect: hello }));
+    socket.onopen = () => {
+      this.#opened = true;
+      this.send(JSON.stringify({ id: CONNECT_ID, connect: hello }));
+    };
     socket.onmessage = (event) => this.#read(event.data);
-    socket.onclose = (event) => this.#lose(lossOfClose(event.code, event.reason, this.#farewell));
+    socket.onclose = ({ code, reason }) => this.#lose(this.#opened ? lossOfClose(code, reason, this.#farewell, this.#refusal) : notOpened(code));
     socket.onerror = () => {
     };
     this.#stopTimer = env.after(settings.connectTimeoutMs, () => this.#timeOut("no welcome", settings.connectTimeoutMs));
@@ -209,8 +217,13 @@ var Link = class {
     } else if (message.connected) {
       this.#welcome(message.connected);
     } else if (message.error && message.id === CONNECT_ID) {
-      this.#drop(lossOfRefusal(message.error));
+      this.#refused(message.error);
     }
+  }
+  // Most refusals are followed by a close, which knows better what to do next.
+  #refused(error) {
+    this.#refusal = error;
+    this.#setTimer(REFUSAL_GRACE_MS, () => this.#drop(lossOfRefusal(error)));
   }
   #welcome(connected) {
     this.#welcomed = true;
@@ -253,6 +266,9 @@ var Link = class {
     this.#out = [];
   }
 };
+function notOpened(code) {
+  return lossOf(new HawserError("disconnected", code, "could not connect: the WebSocket handshake failed", true));
+}
 
 // src/calls.ts
 var MAX_ID = 2 ** 32 - 1;
@@ -518,7 +534,10 @@ var Channels = class {
     const channel = this.#channels.get(subscription.channel);
     if (!channel?.subscriptions.delete(subscription) || channel.subscriptions.size > 0) return;
     this.#forget(channel);
-    if (this.#attached) this.#calls.start({ unsubscribe: { channel: channel.name } }, this.#settings.commandTimeoutMs, nothing);
+    if (this.#attached) this.#giveUp(channel);
+  }
+  #giveUp({ name }) {
+    this.#calls.start({ unsubscribe: { channel: name } }, this.#settings.commandTimeoutMs, nothing);
   }
   #ask(channel) {
     channel.stopTimer();
@@ -540,6 +559,7 @@ var Channels = class {
   }
   #refused(channel, error) {
     this.#report(error);
+    if (error.kind === "timeout") this.#giveUp(channel);
     if (error.temporary) {
       for (const s of channel.subscriptions) s.become("pending", error);
       const { backoffMinMs: minMs, backoffMaxMs: maxMs } = this.#settings;
@@ -685,8 +705,9 @@ function check(settings) {
   }
   for (const name of Object.keys(defaults)) {
     const value = settings[name];
-    if (typeof value === "number" ? !(value >= 1) : typeof value !== typeof defaults[name]) {
-      throw usageError(`${name} ${value}: want ${typeof defaults[name] === "number" ? "at least 1" : "a string"}`);
+    const type = typeof defaults[name];
+    if (typeof value !== type || typeof value === "number" && !(value >= 1)) {
+      throw usageError(`${name} ${value}: want ${type === "number" ? "a number of at least 1" : "a string"}`);
     }
   }
   if (settings.backoffMaxMs < settings.backoffMinMs) {
@@ -705,6 +726,8 @@ var Tokens = class {
   // why the next one is asked for
   #expiresAt = Infinity;
   // by env.now()
+  #life = 0;
+  // fences a token that was asked for before the last discard
   #watch = 0;
   // fences answers of an earlier watch
   #stopTimer = () => {
@@ -721,11 +744,15 @@ var Tokens = class {
   /** The token to connect with: the one kept, or a new one; undefined where the client has none. */
   async get() {
     if (this.#env.now() >= this.#expiresAt) this.discard("token_expired");
-    this.#token ??= await this.#ask(this.#wanted);
-    return this.#token;
+    if (this.#token !== void 0) return this.#token;
+    const life = this.#life;
+    const token = await this.#ask(this.#wanted);
+    if (life === this.#life) this.#token = token;
+    return token;
   }
   /** Never presents the token again; the next one is asked for with `reason`. */
   discard(reason) {
+    this.#life++;
     this.#token = void 0;
     this.#wanted = reason;
     this.#expiresAt = Infinity;
@@ -743,7 +770,7 @@ var Tokens = class {
   }
   #schedule(ms, present) {
     const watch = this.#watch;
-    this.#stopTimer = this.#env.after(ms, () => void this.#refresh(watch, present));
+    this.#stopTimer = this.#env.after(Math.round(ms), () => void this.#refresh(watch, present));
   }
   async #refresh(watch, present) {
     try {
@@ -964,11 +991,12 @@ var Hawser = class {
     this.#connecting.resolve();
   }
   #received(message) {
-    const { publication, direct, unsubscribed } = message;
+    const { publication, direct, unsubscribed, error } = message;
     if (message.id) this.#calls.answer(message);
     else if (publication) this.#channels.deliver(publication);
     else if (direct) this.#events.emit("direct", fromPayload(direct));
     else if (unsubscribed) this.#channels.dropped(unsubscribed.channel, unsubscribed.error);
+    else if (error) this.#events.emit("error", serverError(error));
   }
   #detach(error) {
     this.#stopStable();

@@ -93,7 +93,11 @@ export class Channels {
     if (!channel?.subscriptions.delete(subscription) || channel.subscriptions.size > 0) return;
     this.#forget(channel);
     // Commands are done in order, so a subscription still being asked for ends too.
-    if (this.#attached) this.#calls.start({ unsubscribe: { channel: channel.name } }, this.#settings.commandTimeoutMs, nothing);
+    if (this.#attached) this.#giveUp(channel);
+  }
+
+  #giveUp({ name }: Channel): void {
+    this.#calls.start({ unsubscribe: { channel: name } }, this.#settings.commandTimeoutMs, nothing);
   }
 
   #ask(channel: Channel): void {
@@ -119,6 +123,8 @@ export class Channels {
 
   #refused(channel: Channel, error: HawserError): void {
     this.#report(error);
+    // The server may still be at it, and would call the next try a second one.
+    if (error.kind === "timeout") this.#giveUp(channel);
     if (error.temporary) {
       for (const s of channel.subscriptions) s.become("pending", error);
       const { backoffMinMs: minMs, backoffMaxMs: maxMs } = this.#settings;

@@ -5,7 +5,7 @@ import { realEnvironment, type Environment, type Stop } from "./environment.js";
 import { closedError, HawserError, usageError } from "./errors.js";
 import { Announcer, Deferred, Emitter } from "./events.js";
 import { Link } from "./link.js";
-import { lossOf } from "./loss.js";
+import { lossOf, serverError } from "./loss.js";
 import { initial, step, type Effect, type Event, type State } from "./machine.js";
 import { settle, type Options, type Settings } from "./options.js";
 import type { Handler, Subscription } from "./subscription.js";
@@ -260,11 +260,12 @@ export class Hawser {
   }
 
   #received(message: ServerMessage): void {
-    const { publication, direct, unsubscribed } = message;
+    const { publication, direct, unsubscribed, error } = message;
     if (message.id) this.#calls.answer(message);
     else if (publication) this.#channels.deliver(publication);
     else if (direct) this.#events.emit("direct", fromPayload(direct));
     else if (unsubscribed) this.#channels.dropped(unsubscribed.channel, unsubscribed.error);
+    else if (error) this.#events.emit("error", serverError(error));
   }
 
   #detach(error: HawserError): void {

@@ -2,7 +2,7 @@ import type { Environment, Stop } from "./environment.js";
 import { HawserError } from "./errors.js";
 import { lossOf, lossOfClose, lossOfRefusal, type Loss } from "./loss.js";
 import type { Settings, WebSocketLike } from "./options.js";
-import { decode, pack, SUBPROTOCOL, type Command, type Connect, type Connected, type Disconnect, type ServerMessage } from "./wire.js";
+import { decode, pack, SUBPROTOCOL, type Command, type Connect, type Connected, type Disconnect, type ServerMessage, type WireError } from "./wire.js";
 
 /** Ids below this one are the link's own: an answer that carries one is not for a call. */
 export const FIRST_CALL_ID = 2;
@@ -10,6 +10,9 @@ const CONNECT_ID = 1;
 
 /** How long close() waits for the peer's close frame, in ms: the server's edge.close_timeout. */
 const CLOSE_TIMEOUT_MS = 5_000;
+
+/** How long the close that explains a refused connect may take, in ms. */
+const REFUSAL_GRACE_MS = 1_000;
 
 /** Fallbacks for a server that leaves them out, in ms: hawser's own defaults. */
 const PING_MS = 25_000;
@@ -33,9 +36,11 @@ export class Link {
   readonly #maxBufferedBytes: number;
   #out: string[] = []; // commands of this turn; emptied by the microtask that the first one starts
   #outChars = 0; // their length
+  #opened = false;
   #welcomed = false;
   #over = false; // lost or closed: nothing more is told
   #farewell: Disconnect | undefined;
+  #refusal: WireError | undefined; // the error that answered connect
 
   // The watch for silence.
   #pingMs = PING_MS;
@@ -50,9 +55,13 @@ export class Link {
     this.#owner = owner;
     this.#maxBufferedBytes = settings.maxBufferedBytes;
     const socket = (this.#socket = new settings.WebSocket(settings.url, [SUBPROTOCOL]));
-    socket.onopen = () => this.send(JSON.stringify({ id: CONNECT_ID, connect: hello } satisfies Command));
+    socket.onopen = () => {
+      this.#opened = true;
+      this.send(JSON.stringify({ id: CONNECT_ID, connect: hello } satisfies Command));
+    };
     socket.onmessage = (event) => this.#read(event.data);
-    socket.onclose = (event) => this.#lose(lossOfClose(event.code, event.reason, this.#farewell));
+    socket.onclose = ({ code, reason }) =>
+      this.#lose(this.#opened ? lossOfClose(code, reason, this.#farewell, this.#refusal) : notOpened(code));
     socket.onerror = () => {}; // says nothing; close follows, WHATWG WebSockets §4
     this.#stopTimer = env.after(settings.connectTimeoutMs, () => this.#timeOut("no welcome", settings.connectTimeoutMs));
   }
@@ -123,8 +132,14 @@ export class Link {
     } else if (message.connected) {
       this.#welcome(message.connected);
     } else if (message.error && message.id === CONNECT_ID) {
-      this.#drop(lossOfRefusal(message.error));
+      this.#refused(message.error);
     }
+  }
+
+  // Most refusals are followed by a close, which knows better what to do next.
+  #refused(error: WireError): void {
+    this.#refusal = error;
+    this.#setTimer(REFUSAL_GRACE_MS, () => this.#drop(lossOfRefusal(error)));
   }
 
   #welcome(connected: Connected): void {
@@ -173,4 +188,9 @@ export class Link {
     this.#stopTimer();
     this.#out = [];
   }
+}
+
+/** Browsers hide why a handshake failed, even an HTTP status: it may be a passing one. */
+function notOpened(code: number): Loss {
+  return lossOf(new HawserError("disconnected", code, "could not connect: the WebSocket handshake failed", true));
 }

@@ -13,9 +13,10 @@ export interface Loss {
 /**
  * Reads a close. `farewell` is the server's disconnect message, when one came
  * before the close frame: it may be newer than our table, so its word wins.
- * Codes that neither knows mean a proxy or a newer server: retry.
+ * Codes that neither knows mean a proxy or a newer server: retry. `refusal` is
+ * the error that answered connect, which says more than the table's sentence.
  */
-export function lossOfClose(code: number, reason: string, farewell?: Disconnect): Loss {
+export function lossOfClose(code: number, reason: string, farewell?: Disconnect, refusal?: WireError): Loss {
   const known = causes[farewell?.code ?? code];
   let advice: Advice = known?.advice ?? "retry";
   // Our own 1000 never gets here. One from the other side, without a
@@ -25,12 +26,13 @@ export function lossOfClose(code: number, reason: string, farewell?: Disconnect)
   else if (farewell && advice === "stop") advice = "retry";
   const number = farewell?.code ?? code;
   const name = farewell?.reason || reason || known?.name || "closed";
-  const message = `disconnected: ${number} ${name}${known ? `: ${known.sentence}` : ""}`;
+  const detail = refusal?.message ?? known?.sentence;
+  const message = `disconnected: ${number} ${name}${detail ? `: ${detail}` : ""}`;
   const error = new HawserError("disconnected", number, message, advice !== "stop");
   return { advice, floorMs: farewell?.retry_after_ms ?? 0, error };
 }
 
-/** Reads an error that answered connect. */
+/** Reads an error that answered connect, when no close follows. */
 export function lossOfRefusal(refused: WireError): Loss {
   const error = serverError(refused);
   const advice = error.temporary ? "retry" : error.code === 401 ? "token" : "stop";

@@ -113,8 +113,9 @@ function check(settings: Settings): void {
   }
   for (const name of Object.keys(defaults) as (keyof typeof defaults)[]) {
     const value = settings[name];
-    if (typeof value === "number" ? !(value >= 1) : typeof value !== typeof defaults[name]) {
-      throw usageError(`${name} ${value}: want ${typeof defaults[name] === "number" ? "at least 1" : "a string"}`);
+    const type = typeof defaults[name];
+    if (typeof value !== type || (typeof value === "number" && !(value >= 1))) {
+      throw usageError(`${name} ${value}: want ${type === "number" ? "a number of at least 1" : "a string"}`);
     }
   }
   if (settings.backoffMaxMs < settings.backoffMinMs) {

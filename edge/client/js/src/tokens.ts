@@ -20,6 +20,7 @@ export class Tokens {
   #token: string | undefined;
   #wanted: TokenReason = "connect"; // why the next one is asked for
   #expiresAt = Infinity; // by env.now()
+  #life = 0; // fences a token that was asked for before the last discard
   #watch = 0; // fences answers of an earlier watch
   #stopTimer: Stop = () => {};
 
@@ -37,12 +38,16 @@ export class Tokens {
   /** The token to connect with: the one kept, or a new one; undefined where the client has none. */
   async get(): Promise<string | undefined> {
     if (this.#env.now() >= this.#expiresAt) this.discard("token_expired");
-    this.#token ??= await this.#ask(this.#wanted);
-    return this.#token;
+    if (this.#token !== undefined) return this.#token;
+    const life = this.#life;
+    const token = await this.#ask(this.#wanted);
+    if (life === this.#life) this.#token = token;
+    return token;
   }
 
   /** Never presents the token again; the next one is asked for with `reason`. */
   discard(reason: TokenReason): void {
+    this.#life++;
     this.#token = undefined;
     this.#wanted = reason;
     this.#expiresAt = Infinity;
@@ -65,7 +70,7 @@ export class Tokens {
 
   #schedule(ms: number, present: Present): void {
     const watch = this.#watch;
-    this.#stopTimer = this.#env.after(ms, () => void this.#refresh(watch, present));
+    this.#stopTimer = this.#env.after(Math.round(ms), () => void this.#refresh(watch, present));
   }
 
   async #refresh(watch: number, present: Present): Promise<void> {
