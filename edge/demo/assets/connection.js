@@ -8,6 +8,7 @@ const words = {
   initialized: "Not connected",
   connecting: "Connecting…",
   connected: "Connected",
+  suspended: "Reconnecting",
   closed: "Disconnected",
   failed: "Stopped",
 };
@@ -56,15 +57,17 @@ function showState(client, { state, retryInMs, error }) {
   $("toggle").textContent = state === "closed" || state === "failed" || state === "initialized" ? "Connect" : "Disconnect";
   if (error) note("last-error", error.message, state === "failed");
   if (state !== "connected") $("latency").textContent = "–";
+  $("status-text").textContent = words[state];
+  $("countdown").textContent = "";
   clearInterval(countdown);
   if (state === "suspended") countTo(performance.now() + retryInMs);
-  else $("status-text").textContent = words[state];
 }
 
+/** Counts for the eyes only: a screen reader hears of the state, once. */
 function countTo(at) {
   const tick = () => {
     const seconds = Math.max(0, (at - performance.now()) / 1000);
-    $("status-text").textContent = `Reconnecting in ${seconds.toFixed(1)} s`;
+    $("countdown").textContent = `in ${seconds.toFixed(1)} s`;
   };
   tick();
   countdown = setInterval(tick, 100);
