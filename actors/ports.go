@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"hawser/proto/cause"
+	clientv1 "hawser/proto/client/v1"
+	"hawser/proto/codec"
 )
 
 // Broker is what the actors ask of the fabric. Every call returns at once;
@@ -58,17 +60,56 @@ type Transport interface {
 	Finish()
 }
 
-// Clock is the time source. Both methods must be safe for concurrent use.
+// Encoder makes wire frames. edge implements it, as the actors know no
+// WebSocket. Frames are immutable and shared between connections.
+type Encoder interface {
+	// Message encodes one server message as a data frame.
+	Message(p codec.Protocol, m *clientv1.ServerMessage) *Frame
+	// Ping, Pong and Close are control frames, RFC 6455 §5.5.
+	Ping() *Frame
+	Pong(payload []byte) *Frame
+	Close(c cause.Code) *Frame
+}
+
+// Resumer signs and opens resume tokens. edge/auth implements it.
+type Resumer interface {
+	Issue(s ResumeState) string
+	// Open returns an error for a token that is forged or malformed. One that
+	// is older than the resume window comes back Stale: it is good only for a
+	// session that the node still knows.
+	Open(token string) (ResumeState, error)
+}
+
+// ResumeState is what a resume token carries.
+type ResumeState struct {
+	Session, Tenant, User string
+	Generation            uint64 // fence: the next connection of the session has a higher one
+	Stale                 bool   // set by Open
+}
+
+// Clock is the time source. Now must be safe for concurrent use.
 type Clock interface {
 	Now() time.Time
 }
 
-// Recorder counts; edge/metrics implements it. Calls are cheap and never
-// block.
+// Recorder counts; edge/metrics implements it. Calls are cheap, safe for
+// concurrent use, and never block.
 type Recorder interface {
 	Opened()
-	Closed(c cause.Code, open time.Duration)
-	Command(kind string, errorCode uint32)
+	Closed(c cause.Code, lived time.Duration)
+	Command(kind string)
+	CommandError(code uint32)
+	// Delivered counts one fan-out of a message to conns outboxes.
 	Delivered(conns, bytes int)
-	Dropped(reason string, n int)
+	Dropped(reason DropReason, n int)
 }
+
+// DropReason names why something was not delivered.
+type DropReason string
+
+// The drop reasons.
+const (
+	DropSlow   DropReason = "slow_consumer" // outbox over its limit; the connection is closed
+	DropClosed DropReason = "closed"        // the connection was already ending
+	DropPanic  DropReason = "panic"         // a failed actor; a defect
+)

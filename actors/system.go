@@ -1,0 +1,339 @@
+package actors
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	clientv1 "hawser/proto/client/v1"
+	"hawser/proto/codec"
+)
+
+// Deps are the parts that a System needs from outside. All are required.
+type Deps struct {
+	Broker        Broker
+	Authenticator Authenticator
+	Resumer       Resumer
+	Encoder       Encoder
+	Recorder      Recorder
+	Clock         Clock
+	Random        io.Reader // session ids: crypto/rand.Reader, or a seeded one in tests
+	Jitter        *rand.Rand
+	Logger        *slog.Logger
+}
+
+// System holds the actors of one node: a shard actor per CPU and a connection
+// actor per client. Create it with NewSystem, drive it with Tick, end it with
+// Close.
+type System struct {
+	// Immutable after NewSystem.
+	config        *settings
+	limits        limits
+	broker        Broker
+	authenticator Authenticator
+	resumer       Resumer
+	encoder       Encoder
+	recorder      Recorder
+	clock         Clock
+	log           *slog.Logger
+	start         time.Time
+	actors        *actor.ActorSystem
+	root          *actor.RootContext
+	shards        []*shard
+	topics        *topics
+	directory     *directory
+	ping          *Frame // shared by all connections
+
+	conns    atomic.Int64
+	millis   atomic.Uint32 // since start, as of the last Tick
+	next     atomic.Uint32 // shard of the next connection
+	lastFail atomic.Int64  // unix second of the last logged panic
+	stopped  sync.WaitGroup
+
+	mu     sync.Mutex
+	random io.Reader  // guarded by mu
+	jitter *rand.Rand // guarded by mu
+}
+
+// limits are the sweep's intervals in milliseconds.
+type limits struct {
+	connect    int64
+	ping, pong int32
+}
+
+// NewSystem starts the shard actors. It returns the error of
+// Config.Validate.
+func NewSystem(config Config, deps Deps) (*System, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if config.Shards == 0 {
+		config.Shards = runtime.GOMAXPROCS(0)
+	}
+	s := &System{
+		config: newSettings(config), broker: deps.Broker, authenticator: deps.Authenticator, resumer: deps.Resumer,
+		encoder: deps.Encoder, recorder: deps.Recorder, clock: deps.Clock, log: deps.Logger,
+		start: deps.Clock.Now(), random: deps.Random, jitter: deps.Jitter,
+		topics: newTopics(deps.Broker, config.Shards), directory: newDirectory(), ping: deps.Encoder.Ping(),
+		limits: limits{connect: config.ConnectTimeout.Milliseconds(),
+			ping: int32(config.PingInterval.Milliseconds()), pong: int32(config.PongTimeout.Milliseconds())},
+	}
+	// protoactor logs each panic at Info before the guardian hears of it.
+	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(slog.DiscardHandler)
+	}))
+	s.root = s.actors.Root.Copy().WithGuardian(guardian{s})
+	for i := range config.Shards {
+		sh := newShard(i, s)
+		s.stopped.Add(1)
+		sh.pid = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return sh }))
+		sh.spawn.init()
+		s.shards = append(s.shards, sh)
+	}
+	return s, nil
+}
+
+// AttachParams describes a connection whose WebSocket handshake is done.
+type AttachParams struct {
+	Transport Transport
+	Protocol  codec.Protocol
+	Tenant    string // checked by names.CheckTenant
+	Token     string // from the handshake's Authorization header, or ""
+	// Bind is called with the connection before anyone else can reach it: the
+	// Transport must be ready to work when it returns.
+	Bind func(*Conn)
+}
+
+// Attach starts the actor of a connection. The engine calls it before it reads
+// the first frame and owes one SocketClosed in the end.
+func (s *System) Attach(p AttachParams) *Conn {
+	sh := s.shards[int(s.next.Add(1))%len(s.shards)]
+	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: p.Tenant, protocol: p.Protocol,
+		opened: s.clockMillis(), handshakeToken: p.Token, session: newSession(s.config)}
+	c.seen.Store(s.millis.Load())
+	c.pid = sh.spawn.spawn(s.root, c)
+	p.Bind(c)
+	s.conns.Add(1)
+	sh.attach(c)
+	s.recorder.Opened()
+	return c
+}
+
+// spawner spawns connection actors with one shared Props: protoactor asks the
+// producers synchronously, so current says whom it is about.
+type spawner struct {
+	mu      sync.Mutex
+	current *Conn // guarded by mu
+	props   *actor.Props
+}
+
+func (sp *spawner) init() {
+	sp.props = actor.PropsFromProducer(
+		func() actor.Actor { return connActor{sp.current} },
+		actor.WithMailbox(func() actor.Mailbox { return &sp.current.mailbox }))
+}
+
+func (sp *spawner) spawn(root *actor.RootContext, c *Conn) *actor.PID {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.current = c
+	pid := root.Spawn(sp.props)
+	sp.current = nil
+	return pid
+}
+
+// guardian supervises every actor: it stops the one that failed. A connection
+// cannot be restarted, its client resumes elsewhere; protoactor's default
+// would restart it ten times over a dead socket.
+type guardian struct{ system *System }
+
+// HandleFailure implements actor.SupervisorStrategy.
+func (g guardian) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID,
+	_ *actor.RestartStatistics, reason, message any) {
+	g.system.logPanic(reason, message)
+	supervisor.StopChildren(child)
+}
+
+// logPanic logs at most one panic a second: input that finds a defect must
+// not be able to fill the disk as well. DropPanic counts all.
+func (s *System) logPanic(reason, message any) {
+	now := s.clock.Now().Unix()
+	if s.lastFail.Swap(now) == now {
+		return
+	}
+	s.log.Error("actor failed and was stopped", "node", s.config.Node, "err", reason, "event", fmt.Sprintf("%T", message))
+}
+
+// Tick advances the coarse clock and sweeps for silent connections. The node
+// calls it every TickInterval.
+func (s *System) Tick() {
+	t := s.clock.Now()
+	now := uint32(t.Sub(s.start) / time.Millisecond)
+	s.millis.Store(now)
+	s.directory.expire(t.Add(-s.config.ResumeWindow))
+	for _, sh := range s.shards {
+		sh.send(sweep{now})
+	}
+}
+
+// TickInterval is how often Tick wants to be called: an eighth of the shortest
+// limit, at most a second.
+func (c Config) TickInterval() time.Duration {
+	shortest := min(c.PingInterval, c.PongTimeout, c.ConnectTimeout)
+	return min(max(shortest/8, 5*time.Millisecond), time.Second)
+}
+
+// Deliver fans a message of a channel out to its local subscribers. It may
+// wait while a shard is maxBacklog messages behind; calls for one channel must
+// come from one goroutine, to keep their order. data must not change later.
+func (s *System) Deliver(tenant, channel string, seq uint64, data []byte) {
+	t := s.topics.find(topicKey{tenant, channel})
+	if t == nil {
+		return // the last subscriber left while it was on its way
+	}
+	var message *clientv1.ServerMessage
+	var frames [codec.Count]*Frame
+	for p := range codec.Protocol(codec.Count) {
+		if t.protocols[p].Load() == 0 {
+			continue
+		}
+		if message == nil {
+			message = &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Publication{
+				Publication: &clientv1.Publication{Channel: channel, Seq: seq, Data: data}}}
+		}
+		frames[p] = s.encoder.Message(p, message)
+	}
+	if message == nil {
+		return
+	}
+	for i := range t.shards {
+		if t.shards[i].live.Load() > 0 {
+			s.shards[i].deliver(&delivery{topic: t, frames: frames})
+		}
+	}
+}
+
+// DeliverUser sends data to every connection of a user on this node and
+// returns to how many.
+func (s *System) DeliverUser(tenant, user string, data []byte) (sessions int) {
+	message := direct(data)
+	for _, c := range s.directory.ofUser(tenant, user) {
+		if s.direct(c, message) {
+			sessions++
+		}
+	}
+	return sessions
+}
+
+// DeliverSession sends data to one session and reports whether it is here.
+func (s *System) DeliverSession(tenant, session string, data []byte) bool {
+	c := s.directory.session(tenant, session)
+	return c != nil && s.direct(c, direct(data))
+}
+
+func direct(data []byte) *clientv1.ServerMessage {
+	return &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Direct{Direct: &clientv1.Direct{Data: data}}}
+}
+
+func (s *System) direct(c *Conn, m *clientv1.ServerMessage) bool {
+	if c.out.Sealed() {
+		return false
+	}
+	if c.put(s.encoder.Message(c.protocol, m)) {
+		c.transport.Flush()
+	}
+	return true
+}
+
+// SetRules replaces the channel rules for commands that come from now on.
+// Subscriptions that are up stay.
+func (s *System) SetRules(rules []Rule) error {
+	c := s.config.Config
+	if c.Rules = rules; c.Validate() != nil {
+		return c.Validate()
+	}
+	s.config.rules.Store(&rules)
+	return nil
+}
+
+// Conns is the number of connections.
+func (s *System) Conns() int { return int(s.conns.Load()) }
+
+// Stats are the sizes of a node.
+type Stats struct {
+	Conns, Sessions, Users, Channels int
+	Backlog                          int // publications waiting for shards
+}
+
+// Stats may be called at any time.
+func (s *System) Stats() Stats {
+	st := Stats{Conns: s.Conns(), Channels: s.topics.count()}
+	st.Sessions, st.Users = s.directory.sizes()
+	for _, sh := range s.shards {
+		st.Backlog += len(sh.credits)
+	}
+	return st
+}
+
+// Snapshot returns the connections of now, for a paced drain.
+func (s *System) Snapshot() []*Conn {
+	all := make([]*Conn, 0, s.Conns())
+	for _, sh := range s.shards {
+		all = sh.snapshot(all)
+	}
+	return all
+}
+
+// Close stops the shards and waits for them. The sockets must be gone and the
+// broker silent by then.
+func (s *System) Close(ctx context.Context) error {
+	for _, sh := range s.shards {
+		s.root.Stop(sh.pid)
+	}
+	done := make(chan struct{}) // closed below, when every shard has stopped
+	go func() {
+		s.stopped.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.actors.Shutdown()
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("actors: close: %d connections left: %w", s.Conns(), context.Cause(ctx))
+	}
+}
+
+// mint makes a session id: 128 random bits as a subject token.
+func (s *System) mint() string {
+	var id [16]byte
+	s.mu.Lock()
+	_, err := io.ReadFull(s.random, id[:])
+	s.mu.Unlock()
+	if err != nil {
+		panic(fmt.Sprintf("actors: no randomness for a session id: %v", err))
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// jittered spreads clients that are closed together: between half and one and
+// a half of mean.
+func (s *System) jittered(mean time.Duration) time.Duration {
+	if mean <= 0 {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return mean/2 + time.Duration(s.jitter.Int64N(int64(mean)+1))
+}
+
+func (s *System) clockMillis() int64 { return s.clock.Now().UnixMilli() }
