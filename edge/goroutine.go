@@ -1,0 +1,308 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"hawser/actors"
+	"hawser/edge/frame"
+	"hawser/proto/codec"
+)
+
+// goroutineEngine reads each connection on a goroutine of its own, with gws'
+// ReadLoop. It is the engine for TLS in process and for systems without epoll.
+type goroutineEngine struct {
+	// Immutable after newGoroutineEngine.
+	config    Config
+	limits    frame.Limits
+	admission *admission
+	sessions  Sessions
+	recorder  Recorder
+	log       *slog.Logger
+	ready     func() error
+	upgraders [codec.Count]*gws.Upgrader
+	health    *gws.Upgrader
+	heads     sync.Pool // *[]byte of MaxHeaderBytes
+	web       *webServer
+
+	conns    sync.WaitGroup // handshakes and sockets
+	stopping atomic.Bool
+	lastFail atomic.Int64 // unix second of the last logged panic
+
+	mu       sync.Mutex
+	listener net.Listener          // guarded by mu
+	first    *socket               // guarded by mu; list of all sockets
+	pending  map[net.Conn]struct{} // guarded by mu; in their handshake
+}
+
+var _ Engine = (*goroutineEngine)(nil)
+
+func newGoroutineEngine(c Config, a *admission, d Deps) *goroutineEngine {
+	e := &goroutineEngine{config: c, limits: c.frameLimits(), admission: a, sessions: d.Sessions, recorder: d.Recorder,
+		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), pending: make(map[net.Conn]struct{})}
+	for p := range codec.Protocol(codec.Count) {
+		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
+	}
+	e.heads.New = func() any { b := make([]byte, c.MaxHeaderBytes); return &b }
+	e.web = newWebServer(c.Fallback, d.Logger)
+	return e
+}
+
+// newUpgrader configures gws for the least memory: no session map, no parallel
+// reads. UTF-8 is the guard's business, which is stricter.
+func newUpgrader(c Config, subprotocol string) *gws.Upgrader {
+	o := &gws.ServerOption{
+		ReadMaxPayloadSize: c.MaxMessageBytes,
+		ParallelGolimit:    1,
+		NewSession:         func() gws.SessionStorage { return nil },
+		HandshakeTimeout:   c.HeaderTimeout,
+	}
+	if subprotocol != "" {
+		o.SubProtocols = []string{subprotocol}
+	}
+	return gws.NewUpgrader(events{}, o)
+}
+
+// Name implements Engine.
+func (e *goroutineEngine) Name() string { return "goroutine" }
+
+// Serve implements Engine.
+func (e *goroutineEngine) Serve(ln net.Listener) error {
+	e.mu.Lock()
+	e.listener = ln
+	e.mu.Unlock()
+	if e.stopping.Load() {
+		ln.Close()
+	}
+	var delay time.Duration
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			delay = 0
+			e.accept(nc)
+		case e.stopping.Load() || errors.Is(err, net.ErrClosed):
+			return nil
+		default: // out of descriptors, most likely: those in use must end first
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			e.log.Warn("accept failed: raise the open-file limit if it says so", "err", err)
+			time.Sleep(delay)
+		}
+	}
+}
+
+// accept turns the excess away before it costs a goroutine.
+func (e *goroutineEngine) accept(nc net.Conn) {
+	remote := clientAddr(nc.RemoteAddr())
+	if refusal := e.admission.enter(remote); refusal != nil {
+		e.recorder.Refused(refusal)
+		if e.config.TLS == nil { // a TLS client could not read it
+			nc.SetWriteDeadline(time.Now().Add(time.Second))
+			nc.Write(refusal.response())
+		}
+		nc.Close()
+		return
+	}
+	e.conns.Add(1)
+	e.mu.Lock()
+	e.pending[nc] = struct{}{}
+	e.mu.Unlock()
+	go e.shake(nc, remote, time.Now()) // joined by conns
+}
+
+// shake does the handshake. Whatever comes of it, the socket stays counted
+// until leave.
+func (e *goroutineEngine) shake(nc net.Conn, remote netip.Addr, accepted time.Time) {
+	taken := false
+	defer func() {
+		if reason := recover(); reason != nil {
+			e.logPanic(reason)
+		}
+		e.mu.Lock()
+		delete(e.pending, nc)
+		e.mu.Unlock()
+		if !taken {
+			nc.Close()
+			e.leave(remote)
+		}
+	}()
+	nc.SetDeadline(time.Now().Add(e.config.HeaderTimeout))
+	buf := e.heads.Get().(*[]byte)
+	defer e.heads.Put(buf)
+	head, early, refusal := readHead(nc, *buf)
+	var r *http.Request
+	if refusal == nil {
+		r, refusal = parseRequest(head)
+	}
+	var req request
+	if refusal == nil {
+		req, refusal = e.admission.route(r)
+	}
+	if refusal == nil && req.fallback && e.web == nil {
+		refusal = RefuseNotFound
+	}
+	switch {
+	case refusal != nil:
+		e.refuse(nc, refusal)
+	case req.fallback:
+		taken = true
+		e.web.serve(&webConn{Conn: nc, early: bytes.Clone((*buf)[:len(head)+len(early)]), gone: func() { e.leave(remote) }})
+	case req.health:
+		e.answerHealth(nc, req)
+	default:
+		taken = e.start(nc, remote, req, bytes.Clone(early), accepted)
+	}
+}
+
+func (e *goroutineEngine) leave(remote netip.Addr) {
+	e.admission.leave(remote)
+	e.conns.Done()
+}
+
+// refuse answers with HTTP. An empty reason means that nobody is there to read.
+func (e *goroutineEngine) refuse(nc net.Conn, refusal *Refusal) {
+	e.recorder.Refused(refusal)
+	nc.SetDeadline(time.Now().Add(time.Second))
+	nc.Write(refusal.response())
+}
+
+// start makes a WebSocket of nc. It reports whether a socket took over.
+func (e *goroutineEngine) start(nc net.Conn, remote netip.Addr, req request, early []byte, accepted time.Time) bool {
+	k := newSocket(e, nc, remote, early)
+	// gws takes the first of its own subprotocols that the request lists, so
+	// the request may list no other.
+	req.http.Header.Set("Sec-Websocket-Protocol", req.protocol.Subprotocol())
+	req.http.Header.Del("Sec-Websocket-Extensions") // permessage-deflate is not offered
+	ws, err := k.upgrade(e.upgraders[req.protocol], req.http)
+	if err != nil {
+		e.recorder.Refused(RefuseBadRequest)
+		return false
+	}
+	nc.SetDeadline(time.Time{})
+	e.recorder.Handshake(time.Since(accepted))
+	e.remember(k)
+	e.sessions.Attach(actors.AttachParams{Transport: k, Protocol: req.protocol, Tenant: req.tenant, Token: req.token},
+		func(p Peer) { k.peer = p })
+	// A fresh goroutine: parsing HTTP has grown this one's stack, and the new
+	// one keeps its small stack for as long as the client stays.
+	go k.readLoop(ws) // joined by conns
+	return true
+}
+
+// answerHealth is GET /ws/health: balancers that can speak WebSocket see what
+// a client would.
+func (e *goroutineEngine) answerHealth(nc net.Conn, req request) {
+	if err := e.ready(); err != nil {
+		e.refuse(nc, RefuseNotReady)
+		return
+	}
+	k := newSocket(e, nc, netip.Addr{}, nil)
+	req.http.Header.Del("Sec-Websocket-Extensions")
+	if _, err := k.upgrade(e.health, req.http); err != nil {
+		return
+	}
+	b := frame.Append(nil, frame.Text, []byte("OK"))
+	nc.Write(frame.AppendClose(b, 1000, ""))
+}
+
+func (e *goroutineEngine) remember(k *socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if k.next = e.first; k.next != nil {
+		k.next.prev = k
+	}
+	e.first = k
+}
+
+// forget counts a socket out that has ended.
+func (e *goroutineEngine) forget(k *socket) {
+	e.mu.Lock()
+	if k.prev != nil {
+		k.prev.next = k.next
+	} else {
+		e.first = k.next
+	}
+	if k.next != nil {
+		k.next.prev = k.prev
+	}
+	e.mu.Unlock()
+	e.leave(k.remote)
+}
+
+// Stop implements Engine.
+func (e *goroutineEngine) Stop() {
+	e.stopping.Store(true)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.listener != nil {
+		e.listener.Close()
+	}
+}
+
+// Close implements Engine.
+func (e *goroutineEngine) Close(ctx context.Context) error {
+	e.Stop()
+	e.web.close()
+	e.mu.Lock()
+	for k := e.first; k != nil; k = k.next {
+		k.cut()
+	}
+	for nc := range e.pending {
+		nc.Close()
+	}
+	e.mu.Unlock()
+	done := make(chan struct{}) // closed below, when the last socket has gone
+	go func() {
+		e.conns.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("edge: close: %d connections left: %w", e.admission.count(), context.Cause(ctx))
+	}
+}
+
+// logPanic logs at most one panic a second.
+func (e *goroutineEngine) logPanic(reason any) {
+	now := time.Now().Unix()
+	if e.lastFail.Swap(now) != now {
+		e.log.Error("connection failed and was closed", "err", reason)
+	}
+}
+
+// readHead reads up to and including the blank line that ends an HTTP request
+// head. Bytes that came with it are early.
+func readHead(nc net.Conn, buf []byte) (head, early []byte, refusal *Refusal) {
+	for n := 0; ; {
+		if n == len(buf) {
+			return nil, nil, RefuseHeaderTooBig
+		}
+		k, err := nc.Read(buf[n:])
+		from := max(n-3, 0)
+		n += k
+		if i := bytes.Index(buf[from:n], []byte("\r\n\r\n")); i >= 0 {
+			end := from + i + 4
+			return buf[:end], buf[end:n], nil
+		}
+		if err != nil {
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				return nil, nil, RefuseHeaderTimeout
+			}
+			return nil, nil, RefuseBadRequest
+		}
+	}
+}
