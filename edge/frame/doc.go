@@ -17,10 +17,10 @@
 //
 // The library behind it sees only streams that RFC 6455 allows and that fit
 // the limits. That gives three things gws 1.8.9 does not: a length with the
-// top bit set never reaches it (its parser panics on one, and ends the
-// process), nothing is allocated for an announced length above the limit, and
-// invalid UTF-8 fails at the first impossible byte instead of at the end of
-// the message (Autobahn 6.4).
+// top bit set is refused with 1002, nothing is allocated for an announced
+// length above the limit, and invalid UTF-8 fails at the first impossible byte
+// instead of at the end of the message (Autobahn 6.4). tests/wsconform plays
+// Autobahn's case list against gws behind a Guard: all OK, none NON-STRICT.
 //
 // # Goroutines
 //

@@ -82,10 +82,24 @@ func TestGuardAgainstReference(t *testing.T) {
 	for range rounds {
 		l := fuzzLimits(byte(rng.Uint32()))
 		stream := randomStream(rng, l)
+		walk(t, stream)
 		if rng.IntN(2) == 0 && len(stream) > 0 {
 			stream[rng.IntN(len(stream))] ^= 1 << rng.IntN(8)
 		}
 		compare(t, l, stream, rng)
+	}
+}
+
+// walk finds the frames of a stream of whole ones with Next, as an engine does
+// after Scan.
+func walk(t *testing.T, stream []byte) {
+	t.Helper()
+	for p := stream; len(p) > 0; {
+		h, size := Next(p)
+		if size == 0 || size > len(p) || h.Offset+h.Payload != size {
+			t.Fatalf("stream % x: Next on % x: got %+v and %d", stream, p, h, size)
+		}
+		p = p[size:]
 	}
 }
 

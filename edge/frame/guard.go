@@ -253,8 +253,7 @@ func (g *Guard) expectLength(n uint8) rule {
 }
 
 // lengthByte takes one byte of a long length. The last one must not pass
-// before the length is known to be sane: gws 1.8.9 turns a length with the
-// top bit set into a negative int, which its limit check lets through.
+// before the length is known to be sane: gws 1.8.9 does not check the top bit.
 func (g *Guard) lengthByte(c byte) rule {
 	if g.due == 8 && c&0x80 != 0 {
 		return topBit
