@@ -159,8 +159,9 @@ type AuthConfig struct {
 	// HMACPrevious is the secret before the last rotation; its tokens stay good
 	// until it is removed here.
 	HMACPrevious Secret `yaml:"hmac_previous" reload:"live"`
-	// PublicKeys are PEM files with the public keys (RSA, ECDSA P-256, Ed25519)
-	// of RS256, ES256 and EdDSA tokens. A key's id is its file name without .pem.
+	// PublicKeys are PEM files with the public keys (RSA, P-256, Ed25519) of
+	// RS256, ES256 and EdDSA tokens: each FILE, or KID=FILE for tokens that name
+	// their key, as all must beside jwks_url.
 	PublicKeys []string `yaml:"public_keys" reload:"live"`
 	// JWKSURL is where an identity provider publishes its keys (RFC 7517): https,
 	// or http on loopback.

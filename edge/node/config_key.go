@@ -66,10 +66,10 @@ const (
 	fileSuffix = "_file"
 )
 
-// Keys lists every setting in the order of the file, with the defaults of
-// DefaultConfig. Each secret is followed by its _file key.
-func Keys() []Key {
-	defaults := reflect.ValueOf(DefaultConfig())
+// Keys lists every setting in the order of the file, with base as the
+// defaults. Each secret is followed by its _file key.
+func Keys(base Config) []Key {
+	defaults := reflect.ValueOf(base)
 	docs := fieldDocs()
 	var keys []Key
 	for _, section := range reflect.VisibleFields(defaults.Type()) {

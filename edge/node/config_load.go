@@ -32,7 +32,7 @@ type Sources struct {
 // unknown key and bad value with its file and line, variable or flag, one a
 // line. An empty environment variable counts as not set.
 func Load(s Sources) (Config, error) {
-	l := newLoader()
+	l := newLoader(s.Base)
 	if s.File != "" {
 		l.addFile(s.File)
 	}
@@ -82,8 +82,8 @@ const (
 	layerFlag
 )
 
-func newLoader() *loader {
-	l := &loader{keys: Keys(), byPath: map[string]Key{}, settings: map[string]setting{}}
+func newLoader(base Config) *loader {
+	l := &loader{keys: Keys(base), byPath: map[string]Key{}, settings: map[string]setting{}}
 	for _, k := range l.keys {
 		l.byPath[k.Path] = k
 	}
@@ -223,7 +223,7 @@ func (f *fileLoader) suggestPath(section, name string) string {
 			siblings = append(siblings, k.name())
 		}
 	}
-	if near := nearest(name, siblings); near != "" {
+	if near := Nearest(name, siblings); near != "" {
 		return didYouMean(section+"."+near, []string{section + "." + near})
 	}
 	for _, k := range f.keys {

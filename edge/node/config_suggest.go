@@ -3,16 +3,10 @@ package node
 // didYouMean is ` (did you mean "x"?)` with the candidate nearest to word, or
 // "" when none is near enough to be a slip of the hand.
 func didYouMean(word string, candidates []string) string {
-	if near := nearest(word, candidates); near != "" {
+	if near := Nearest(word, candidates); near != "" {
 		return ` (did you mean "` + near + `"?)`
 	}
 	return ""
-}
-
-// Nearest returns the key path nearest to word, for unknown flags; "" when
-// none is near.
-func Nearest(word string) string {
-	return nearest(word, paths(Keys()))
 }
 
 func paths(keys []Key) []string {
@@ -23,9 +17,10 @@ func paths(keys []Key) []string {
 	return all
 }
 
-// nearest allows one edit per three bytes, and always one: enough for a slip,
-// too little for another word.
-func nearest(word string, candidates []string) string {
+// Nearest is the candidate that word is most likely a slip of, "" when none is
+// near. It allows one edit per three bytes, and always one: enough for a
+// slip, too little for another word.
+func Nearest(word string, candidates []string) string {
 	best, least := "", max(len(word)/3, 1)+1
 	for _, c := range candidates {
 		if d := editDistance(word, c); d < least {

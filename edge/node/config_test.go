@@ -105,7 +105,7 @@ func TestEveryKeyInEverySource(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags, environ := map[string]string{}, []string{}
-	for _, k := range Keys() {
+	for _, k := range Keys(DefaultConfig()) {
 		flags[k.Path] = k.Default
 		environ = append(environ, k.Env+"="+k.Default)
 	}
@@ -267,7 +267,7 @@ func TestEmptyFilesAndSections(t *testing.T) {
 // TestEveryRange breaks each key that has a range or words, on both sides.
 func TestEveryRange(t *testing.T) {
 	tagged := 0
-	for _, k := range Keys() {
+	for _, k := range Keys(DefaultConfig()) {
 		if k.Accepts == "" || k.Type == typeRules {
 			continue
 		}
@@ -403,7 +403,7 @@ var defaultWord = regexp.MustCompile(` Default (\S+?)[.;,](\s|$)`)
 
 // TestEveryKeyIsDocumented also keeps the "Default …" of comments honest.
 func TestEveryKeyIsDocumented(t *testing.T) {
-	for _, k := range Keys() {
+	for _, k := range Keys(DefaultConfig()) {
 		if len(k.Doc) < 20 {
 			t.Errorf("%s: comment %q is missing or too short", k.Path, k.Doc)
 		}

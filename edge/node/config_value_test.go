@@ -83,7 +83,7 @@ func TestNearest(t *testing.T) {
 		"edge.lisen": "edge.listen", "edge.pong_timout": "edge.pong_timeout", "nats.jetsteam": "nats.jetstream",
 		"auth.leway": "auth.leeway", "completely.different": "", "": "",
 	} {
-		if got := Nearest(word); got != want {
+		if got := Nearest(word, paths(Keys(DefaultConfig()))); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
 	}
@@ -106,7 +106,7 @@ func TestLevel(t *testing.T) {
 }
 
 func fieldOf(c Config, path string) reflect.Value {
-	for _, k := range Keys() {
+	for _, k := range Keys(c) {
 		if k.Path == path {
 			return reflect.ValueOf(c).FieldByIndex(k.index)
 		}
