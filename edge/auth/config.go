@@ -46,8 +46,8 @@ type Config struct {
 	// JWKSURL is where the issuer publishes its keys (RFC 7517). https, or
 	// http on loopback. Default empty: no key set.
 	JWKSURL string
-	// JWKSRefresh is how often the key set is fetched. Default 15m. Shorter
-	// drops a withdrawn key sooner. New keys do not wait for it: a token that
+	// JWKSRefresh is how often the key set is fetched. Default 15m, at least
+	// 1s. Shorter drops a withdrawn key sooner. New keys do not wait for it: a token that
 	// names an unknown one causes a fetch.
 	JWKSRefresh time.Duration
 	// JWKSMinInterval is the least time between two fetches caused by unknown
@@ -55,7 +55,8 @@ type Config struct {
 	// key sooner when someone forges key ids at the same time; longer spares
 	// the issuer. Must be at most JWKSRefresh.
 	JWKSMinInterval time.Duration
-	// JWKSTimeout bounds one fetch, connection and body included. Default 5s.
+	// JWKSTimeout bounds one fetch, connection and body included. Default
+	// 5s, at most 1m. Keep it below the time a client is given to connect.
 	JWKSTimeout time.Duration
 
 	// Algorithms narrows what keys may be used for: any of HS256, ES256,
@@ -78,7 +79,8 @@ type Config struct {
 	// AllowAnonymous lets clients without a token in, with no user and no
 	// permissions. Default false. A token that is sent must still be good.
 	AllowAnonymous bool
-	// MaxTokenBytes is the longest token that is parsed. Default 4096.
+	// MaxTokenBytes is the longest token that is parsed. Default 4096, 256 to
+	// 65536. Longer lets providers send more claims that nobody reads here.
 	MaxTokenBytes int
 }
 

@@ -109,7 +109,8 @@ func hasAlgorithm(ring keyring, alg string) bool {
 }
 
 // Open starts fetching the key set, if there is one, until Close or until ctx
-// ends. It does not wait for the first fetch: tokens that need it do.
+// ends. It does not wait for the first fetch: tokens that need it do. It
+// panics when called twice or after Close.
 func (v *Verifier) Open(ctx context.Context) {
 	if v.remote != nil {
 		v.remote.open(ctx)
