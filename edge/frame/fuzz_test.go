@@ -75,9 +75,9 @@ func TestGuardAgainstReference(t *testing.T) {
 	}
 	t.Logf("replay: go test ./edge/frame -run TestGuardAgainstReference -seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	rounds := 20000
+	rounds := 5000
 	if testing.Short() {
-		rounds = 2000
+		rounds = 500
 	}
 	for range rounds {
 		l := fuzzLimits(byte(rng.Uint32()))

@@ -87,7 +87,7 @@ type Guard struct {
 	stage  stage
 	first  byte   // its first header byte
 	left   uint64 // its length, then the payload bytes still to come
-	key    uint32 // its mask, turned so that the low byte belongs to the next byte
+	key    uint32 // its mask, turned so that the low byte belongs to the next byte; 0 in a Client
 	second byte   // its second header byte
 	due    uint8  // bytes still to come of the long length, the key or the close code
 
@@ -281,7 +281,7 @@ func (g *Guard) announce(n uint64) rule {
 		}
 		g.message += uint32(n)
 	}
-	g.left, g.key = n, 0
+	g.left = n
 	if g.role == Client {
 		return g.beginPayload()
 	}

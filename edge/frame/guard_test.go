@@ -175,7 +175,7 @@ func TestGuardCloseSeen(t *testing.T) {
 	}
 	for _, tc := range tests {
 		frame := client(0x88, tc.payload)
-		stream := join(client(0x01, "open"), frame, []byte("anything at all"))
+		stream := join(client(0x01, "cut \xe2"), frame, []byte("anything at all"))
 		want := len(stream) - len("anything at all")
 		for _, step := range []int{len(stream), 1, 3} {
 			g := NewGuard(small)

@@ -79,11 +79,8 @@ func character(word uint32) int {
 		return 2
 	case word&0xc0c0f0 == 0x8080e0 && word&0x200f != 0 && word&0x200f != 0x200d:
 		return 3
-	case word&0xc0c0c0f8 == 0x808080f0:
-		lead, above := word&7, word&0x3000 != 0
-		if lead > 0 && lead < 4 || lead == 0 && above || lead == 4 && !above {
-			return 4
-		}
+	case word&0xc0c0c0f8 == 0x808080f0 && word&0x3007 != 0 && word&7 < 4:
+		return 4 // below plane 16, which is for private use: step may have it
 	}
 	return 0
 }

@@ -26,9 +26,9 @@ func TestGuardedGWS(t *testing.T) {
 // TestGuardedGWSBig plays 9.* and 10.* at larger sizes.
 func TestGuardedGWSBig(t *testing.T) {
 	if testing.Short() {
-		t.Skip("moves 300 MB")
+		t.Skip("moves 90 MB")
 	}
-	limits := wsconform.Limits{MaxMessageBytes: 4 << 20, MaxFragments: 64 << 10}
+	limits := wsconform.Limits{MaxMessageBytes: 1 << 20, MaxFragments: 16 << 10}
 	s := serve(t, limits, guarded)
 	suite := wsconform.Suite{Dial: s.dial, Limits: limits}
 	for _, c := range wsconform.Cases() {
