@@ -280,22 +280,24 @@ var Calls = class {
   #queued = 0;
   // calls not sent yet
   #link;
+  #ready = false;
+  // the link takes what is not urgent, too
   #lastId = FIRST_CALL_ID - 1;
   constructor(env, maxQueue) {
     this.#env = env;
     this.#maxQueue = maxQueue;
   }
   /** Sends `command`, now or once there is a link, and resolves with its answer. */
-  call(command, timeoutMs) {
+  call(command, timeoutMs, urgent = false) {
     return new Promise((resolve, reject) => {
-      this.start(command, timeoutMs, ({ answer, error }) => answer ? resolve(answer) : reject(error));
+      this.start(command, timeoutMs, ({ answer, error }) => answer ? resolve(answer) : reject(error), urgent);
     });
   }
   /**
    * The same with a callback, which is called exactly once, before the message
    * behind the answer is looked at: a promise would be later than that.
    */
-  start(command, timeoutMs, done) {
+  start(command, timeoutMs, done, urgent) {
     const id = this.#nextId();
     let text;
     try {
@@ -303,7 +305,8 @@ var Calls = class {
     } catch (cause) {
       return done({ error: usageError("the data cannot be said in JSON", cause) });
     }
-    const full = this.#overflow();
+    const link = this.#ready || urgent ? this.#link : void 0;
+    const full = this.#overflow(link);
     if (full) return done({ error: full });
     const stopTimer = this.#env.after(timeoutMs, () => {
       this.#settle(id, { error: new HawserError("timeout", 504, `no answer within ${timeoutMs} ms`, true) });
@@ -311,24 +314,26 @@ var Calls = class {
     const call = { text, done, stopTimer, sent: false };
     this.#calls.set(id, call);
     this.#queued++;
-    if (this.#link) this.#send(call, this.#link);
+    if (link) this.#send(call, link);
   }
-  /** New calls go out by `link`. Those that wait do at flush. */
+  /** Urgent calls go out by `link` from now on. */
   attach(link) {
     this.#link = link;
   }
-  /** Sends everything that waits, in the order of the calls. */
+  /** All others do, too; first those that wait, in the order of the calls. */
   flush() {
-    for (const call of this.#calls.values()) if (!call.sent && this.#link) this.#send(call, this.#link);
+    if (!this.#link) return;
+    this.#ready = true;
+    for (const call of this.#calls.values()) if (!call.sent) this.#send(call, this.#link);
   }
   /** The link is gone: calls without an answer end with `error`, those not sent wait for the next one. */
   detach(error) {
     this.#link = void 0;
+    this.#ready = false;
     for (const [id, call] of this.#calls) if (call.sent) this.#settle(id, { error });
   }
-  /** Every call ends with `error`. */
+  /** Every call ends with `error`. There is no link by now. */
   end(error) {
-    this.#link = void 0;
     for (const id of this.#calls.keys()) this.#settle(id, { error });
   }
   /** Takes a message that may be an answer. Late and unknown ids are ignored. */
@@ -348,10 +353,10 @@ var Calls = class {
     call.stopTimer();
     call.done(outcome);
   }
-  #overflow() {
-    const full = this.#link ? !this.#link.writable : this.#queued >= this.#maxQueue;
+  #overflow(link) {
+    const full = link ? !link.writable : this.#queued >= this.#maxQueue;
     if (!full) return void 0;
-    const where = this.#link ? "maxBufferedBytes wait in the socket" : `${this.#maxQueue} commands wait for a connection`;
+    const where = link ? "maxBufferedBytes wait in the socket" : `${this.#maxQueue} commands wait for a connection`;
     return new HawserError("queue_full", 429, `not sent: ${where} already`, true);
   }
   #nextId() {
@@ -501,10 +506,12 @@ var Channels = class {
     if (this.#attached) this.#ask(channel);
     return subscription;
   }
-  /** Asks for every channel on a new link. */
-  attach() {
+  /** Asks for every channel on a new link. `settled` is called once, when each was answered or the link is gone. */
+  attach(settled) {
     this.#attached = true;
-    for (const channel of this.#channels.values()) this.#ask(channel);
+    let open = this.#channels.size;
+    if (open === 0) settled();
+    for (const channel of this.#channels.values()) this.#ask(channel, () => --open === 0 && settled());
   }
   /** The link is gone; everything waits for the next one. */
   detach() {
@@ -537,16 +544,19 @@ var Channels = class {
     if (this.#attached) this.#giveUp(channel);
   }
   #giveUp({ name }) {
-    this.#calls.start({ unsubscribe: { channel: name } }, this.#settings.commandTimeoutMs, nothing);
+    this.#send({ unsubscribe: { channel: name } }, nothing);
   }
-  #ask(channel) {
+  #ask(channel, answered = nothing) {
     channel.stopTimer();
-    const { name } = channel;
-    this.#calls.start({ subscribe: { channel: name } }, this.#settings.commandTimeoutMs, ({ error }) => {
-      if (!this.#wants(channel)) return;
+    this.#send({ subscribe: { channel: channel.name } }, ({ error }) => {
+      if (!this.#wants(channel)) return answered();
       if (error) this.#refused(channel, error);
       else this.#accepted(channel);
+      answered();
     });
+  }
+  #send(command, done) {
+    this.#calls.start(command, this.#settings.commandTimeoutMs, done, true);
   }
   /** Whether an answer about `channel` still matters. */
   #wants(channel) {
@@ -902,7 +912,7 @@ var Hawser = class {
   async ping(options) {
     if (this.state !== "connected") throw new HawserError("disconnected", 1006, "not connected", true);
     const sentAt = this.#env.now();
-    await this.#call({ ping: {} }, options);
+    await this.#calls.call({ ping: {} }, options?.timeoutMs ?? this.#settings.commandTimeoutMs, true);
     return this.#env.now() - sentAt;
   }
   async #call(command, options) {
@@ -977,16 +987,15 @@ var Hawser = class {
     this.#session = { id, node, user, resumed };
     this.#resumeToken = connected.resume_token;
     this.#tokens.watch(connected.expires_ms ?? 0, async (token) => {
-      const { refreshed } = await this.#call({ refresh: { token } });
+      const { refreshed } = await this.#calls.call({ refresh: { token } }, this.#settings.commandTimeoutMs, true);
       return refreshed?.expires_ms ?? 0;
     });
     this.#dispatch({ type: "welcome" });
   }
-  /** Subscriptions first, so that what waits to be published finds them. */
+  /** Subscriptions first: who published while offline wants to see it come back. */
   #greet() {
     this.#calls.attach(this.#link);
-    this.#channels.attach();
-    this.#calls.flush();
+    this.#channels.attach(() => this.#calls.flush());
     this.#stopStable = this.#env.after(this.#settings.stableMs, () => this.#dispatch({ type: "stable" }));
     this.#connecting.resolve();
   }

@@ -21,9 +21,10 @@ interface Call {
 }
 
 /**
- * Commands and their answers. Without a link they wait in a queue of at most
- * `maxQueue`; what goes beyond is refused with `queue_full`. Each call ends
- * within its timeout, whatever happens.
+ * Commands and their answers. Until a link is ready they wait in a queue of at
+ * most `maxQueue`; what goes beyond is refused with `queue_full`. Urgent ones,
+ * which the SDK makes itself, overtake the queue once there is a link. Each
+ * call ends within its timeout, whatever happens.
  */
 export class Calls {
   readonly #env: Environment;
@@ -31,6 +32,7 @@ export class Calls {
   readonly #calls = new Map<number, Call>(); // by id; in the order of the calls
   #queued = 0; // calls not sent yet
   #link: Link | undefined;
+  #ready = false; // the link takes what is not urgent, too
   #lastId = FIRST_CALL_ID - 1;
 
   constructor(env: Environment, maxQueue: number) {
@@ -39,9 +41,9 @@ export class Calls {
   }
 
   /** Sends `command`, now or once there is a link, and resolves with its answer. */
-  call(command: Command, timeoutMs: number): Promise<ServerMessage> {
+  call(command: Command, timeoutMs: number, urgent = false): Promise<ServerMessage> {
     return new Promise((resolve, reject) => {
-      this.start(command, timeoutMs, ({ answer, error }) => (answer ? resolve(answer) : reject(error)));
+      this.start(command, timeoutMs, ({ answer, error }) => (answer ? resolve(answer) : reject(error)), urgent);
     });
   }
 
@@ -49,7 +51,7 @@ export class Calls {
    * The same with a callback, which is called exactly once, before the message
    * behind the answer is looked at: a promise would be later than that.
    */
-  start(command: Command, timeoutMs: number, done: (outcome: Outcome) => void): void {
+  start(command: Command, timeoutMs: number, done: (outcome: Outcome) => void, urgent: boolean): void {
     const id = this.#nextId();
     let text: string;
     try {
@@ -57,7 +59,8 @@ export class Calls {
     } catch (cause) {
       return done({ error: usageError("the data cannot be said in JSON", cause) });
     }
-    const full = this.#overflow();
+    const link = this.#ready || urgent ? this.#link : undefined;
+    const full = this.#overflow(link);
     if (full) return done({ error: full });
     const stopTimer = this.#env.after(timeoutMs, () => {
       this.#settle(id, { error: new HawserError("timeout", 504, `no answer within ${timeoutMs} ms`, true) });
@@ -65,28 +68,30 @@ export class Calls {
     const call: Call = { text, done, stopTimer, sent: false };
     this.#calls.set(id, call);
     this.#queued++;
-    if (this.#link) this.#send(call, this.#link);
+    if (link) this.#send(call, link);
   }
 
-  /** New calls go out by `link`. Those that wait do at flush. */
+  /** Urgent calls go out by `link` from now on. */
   attach(link: Link): void {
     this.#link = link;
   }
 
-  /** Sends everything that waits, in the order of the calls. */
+  /** All others do, too; first those that wait, in the order of the calls. */
   flush(): void {
-    for (const call of this.#calls.values()) if (!call.sent && this.#link) this.#send(call, this.#link);
+    if (!this.#link) return;
+    this.#ready = true;
+    for (const call of this.#calls.values()) if (!call.sent) this.#send(call, this.#link);
   }
 
   /** The link is gone: calls without an answer end with `error`, those not sent wait for the next one. */
   detach(error: HawserError): void {
     this.#link = undefined;
+    this.#ready = false;
     for (const [id, call] of this.#calls) if (call.sent) this.#settle(id, { error });
   }
 
-  /** Every call ends with `error`. */
+  /** Every call ends with `error`. There is no link by now. */
   end(error: HawserError): void {
-    this.#link = undefined;
     for (const id of this.#calls.keys()) this.#settle(id, { error });
   }
 
@@ -110,10 +115,10 @@ export class Calls {
     call.done(outcome);
   }
 
-  #overflow(): HawserError | undefined {
-    const full = this.#link ? !this.#link.writable : this.#queued >= this.#maxQueue;
+  #overflow(link: Link | undefined): HawserError | undefined {
+    const full = link ? !link.writable : this.#queued >= this.#maxQueue;
     if (!full) return undefined;
-    const where = this.#link ? "maxBufferedBytes wait in the socket" : `${this.#maxQueue} commands wait for a connection`;
+    const where = link ? "maxBufferedBytes wait in the socket" : `${this.#maxQueue} commands wait for a connection`;
     return new HawserError("queue_full", 429, `not sent: ${where} already`, true);
   }
 

@@ -1,12 +1,12 @@
 import { backoffMs } from "./backoff.js";
-import type { Calls } from "./calls.js";
+import type { Calls, Outcome } from "./calls.js";
 import type { Environment, Stop } from "./environment.js";
 import type { HawserError } from "./errors.js";
 import type { Announcer } from "./events.js";
 import { serverError } from "./loss.js";
 import type { Settings } from "./options.js";
 import { Subscription, type Handler, type Publication } from "./subscription.js";
-import { fromPayload, type ServerMessage, type WireError } from "./wire.js";
+import { fromPayload, type Command, type ServerMessage, type WireError } from "./wire.js";
 
 /** One channel and its handlers, which share one subscription on the wire. */
 interface Channel {
@@ -54,10 +54,12 @@ export class Channels {
     return subscription;
   }
 
-  /** Asks for every channel on a new link. */
-  attach(): void {
+  /** Asks for every channel on a new link. `settled` is called once, when each was answered or the link is gone. */
+  attach(settled: () => void): void {
     this.#attached = true;
-    for (const channel of this.#channels.values()) this.#ask(channel);
+    let open = this.#channels.size;
+    if (open === 0) settled();
+    for (const channel of this.#channels.values()) this.#ask(channel, () => --open === 0 && settled());
   }
 
   /** The link is gone; everything waits for the next one. */
@@ -97,17 +99,21 @@ export class Channels {
   }
 
   #giveUp({ name }: Channel): void {
-    this.#calls.start({ unsubscribe: { channel: name } }, this.#settings.commandTimeoutMs, nothing);
+    this.#send({ unsubscribe: { channel: name } }, nothing);
   }
 
-  #ask(channel: Channel): void {
+  #ask(channel: Channel, answered: () => void = nothing): void {
     channel.stopTimer();
-    const { name } = channel;
-    this.#calls.start({ subscribe: { channel: name } }, this.#settings.commandTimeoutMs, ({ error }) => {
-      if (!this.#wants(channel)) return;
+    this.#send({ subscribe: { channel: channel.name } }, ({ error }) => {
+      if (!this.#wants(channel)) return answered();
       if (error) this.#refused(channel, error);
       else this.#accepted(channel);
+      answered();
     });
+  }
+
+  #send(command: Command, done: (outcome: Outcome) => void): void {
+    this.#calls.start(command, this.#settings.commandTimeoutMs, done, true);
   }
 
   /** Whether an answer about `channel` still matters. */

@@ -162,7 +162,7 @@ export class Hawser {
   async ping(options?: CallOptions): Promise<number> {
     if (this.state !== "connected") throw new HawserError("disconnected", 1006, "not connected", true);
     const sentAt = this.#env.now();
-    await this.#call({ ping: {} }, options);
+    await this.#calls.call({ ping: {} }, options?.timeoutMs ?? this.#settings.commandTimeoutMs, true);
     return this.#env.now() - sentAt;
   }
 
@@ -244,17 +244,16 @@ export class Hawser {
     this.#session = { id, node, user, resumed };
     this.#resumeToken = connected.resume_token;
     this.#tokens.watch(connected.expires_ms ?? 0, async (token) => {
-      const { refreshed } = await this.#call({ refresh: { token } });
+      const { refreshed } = await this.#calls.call({ refresh: { token } }, this.#settings.commandTimeoutMs, true);
       return refreshed?.expires_ms ?? 0;
     });
     this.#dispatch({ type: "welcome" });
   }
 
-  /** Subscriptions first, so that what waits to be published finds them. */
+  /** Subscriptions first: who published while offline wants to see it come back. */
   #greet(): void {
     this.#calls.attach(this.#link!);
-    this.#channels.attach();
-    this.#calls.flush();
+    this.#channels.attach(() => this.#calls.flush());
     this.#stopStable = this.#env.after(this.#settings.stableMs, () => this.#dispatch({ type: "stable" }));
     this.#connecting.resolve();
   }

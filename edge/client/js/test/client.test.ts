@@ -290,20 +290,44 @@ test("a call ends within its timeout; a late answer is ignored", async () => {
   await socket().answer("rpc", { rpc: { data: 1 } });
 });
 
-test("calls wait for the connection, in order, after the subscriptions", async () => {
+test("calls wait until the subscriptions are back, in order", async () => {
   const { client, socket } = bench();
   const first = client.publish("a", 1);
   client.subscribe("news", () => {});
+  client.subscribe("secret", () => {});
   void failure(client.publish("a", 2));
   void client.connect();
   await settled();
   await socket().welcome();
+  void failure(client.publish("a", 3)); // must not overtake the others
+  const ping = client.ping(); // may: it waits for nothing
+  await settled();
   const sent = socket().commands.slice(1);
-  assert.deepEqual(sent.map((c) => Object.keys(c)[1]), ["subscribe", "publish", "publish"]);
-  assert.deepEqual(sent.map((c) => c.publish?.data), [undefined, 1, 2]);
-  assert.equal(socket().frames.length, 2, "hello, then one frame for all the rest");
-  await socket().say({ id: sent[1]!.id!, published: {} });
+  assert.deepEqual(sent.map((c) => Object.keys(c)[1]), ["subscribe", "subscribe", "ping"]);
+  await socket().say({ id: sent[2]!.id!, pong: {} }, { id: sent[0]!.id!, subscribed: { channel: "news" } });
+  await ping;
+  assert.equal(socket().commands.filter((c) => c.publish).length, 0);
+  await socket().say({ id: sent[1]!.id!, error: { code: 403, message: "no" } });
+  const published = socket().commands.filter((c) => c.publish);
+  assert.deepEqual(published.map((c) => c.publish?.data), [1, 2, 3]);
+  assert.deepEqual(socket().frames.length, 4, "hello, subscribes, ping, then one frame for the rest");
+  await socket().say({ id: published[0]!.id!, published: {} });
   await first;
+});
+
+test("a connection lost before the subscriptions are back keeps what waits", async () => {
+  const { client, socket, redial } = await connectedBench();
+  client.subscribe("news", () => {});
+  await socket().die();
+  void failure(client.publish("a", 1));
+  await redial();
+  await socket().welcome();
+  await socket().die();
+  await redial();
+  await socket().welcome();
+  assert.equal(socket().commands.filter((c) => c.publish).length, 0);
+  await socket().answer("subscribe", { subscribed: { channel: "news" } });
+  assert.equal(socket().commands.filter((c) => c.publish).length, 1);
 });
 
 test("what was sent and not answered ends with the connection; what waits goes on", async () => {
