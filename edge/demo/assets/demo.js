@@ -25,6 +25,7 @@ const tones = { connected: "good", suspended: "bad", failed: "bad" };
 
 /** Subscribes on the client of now, and shows the channel as a chip. */
 function open(channel, entry) {
+  entry.chip.dataset.state = "pending";
   const subscription = client.subscribe(channel, (data, { seq }) => {
     log("publication", { channel, seq, data });
     for (const handler of entry.handlers) handler(data);
@@ -61,7 +62,6 @@ function chip(channel) {
   end.setAttribute("aria-label", `Unsubscribe from ${channel}`);
   end.addEventListener("click", () => drop(channel, subscriptions.get(channel)));
   const item = element("li", { text: channel }, end);
-  item.dataset.state = "pending";
   $("channels").append(item);
   return item;
 }
