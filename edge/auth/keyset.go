@@ -263,7 +263,7 @@ func (r *remoteKeys) pause(failures int) time.Duration {
 		return r.refresh
 	}
 	const doublings = 10 // then above any sensible minInterval
-	return min(firstRetry<<min(failures-1, doublings), r.minInterval)
+	return min(firstRetry<<min(failures-1, doublings), r.minInterval, r.refresh)
 }
 
 func (r *remoteKeys) fetchOnce(ctx context.Context) error {

@@ -419,7 +419,7 @@ func TestValidate(t *testing.T) {
 		"no URL":           {func(c *Config) { c.JWKSURL = "keys" }, "JWKSURL"},
 		"file URL":         {func(c *Config) { c.JWKSURL = "file:///etc/passwd" }, "JWKSURL"},
 		"refresh":          {func(c *Config) { set(c); c.JWKSRefresh = 0 }, "JWKSRefresh 0s"},
-		"min interval":     {func(c *Config) { set(c); c.JWKSMinInterval = time.Hour }, "JWKSMinInterval 1h"},
+		"min interval":     {func(c *Config) { set(c); c.JWKSMinInterval = 2 * time.Hour }, "JWKSMinInterval 2h"},
 		"min interval 0":   {func(c *Config) { set(c); c.JWKSMinInterval = 0 }, "JWKSMinInterval 0s"},
 		"timeout":          {func(c *Config) { set(c); c.JWKSTimeout = 0 }, "JWKSTimeout 0s"},
 		"leeway":           {func(c *Config) { c.Leeway = time.Hour }, "Leeway 1h"},
