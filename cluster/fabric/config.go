@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -220,6 +222,9 @@ func (c Config) validateNumbers() error {
 }
 
 func (c Config) validateExternal() error {
+	if err := checkURLs(c.URL); err != nil {
+		return err
+	}
 	ways := 0
 	for _, set := range []bool{c.CredentialsFile != "", c.User != "", c.Token != ""} {
 		if set {
@@ -233,6 +238,21 @@ func (c Config) validateExternal() error {
 		return errors.New("fabric: Password without User: want both or none")
 	case (c.TLS.CertFile == "") != (c.TLS.KeyFile == ""):
 		return fmt.Errorf("fabric: TLS.CertFile %q and TLS.KeyFile %q: want both or none", c.TLS.CertFile, c.TLS.KeyFile)
+	}
+	return nil
+}
+
+// checkURLs parses each server of the list, so that nats.go need not: its
+// error would print a password that stands in it.
+func checkURLs(list string) error {
+	for i, server := range strings.Split(list, ",") {
+		server = strings.TrimSpace(server)
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server
+		}
+		if u, err := url.Parse(server); err != nil || u.Host == "" {
+			return fmt.Errorf("fabric: URL: server %d of the list (not printed, it may hold a password): want nats://host:port", i+1)
+		}
 	}
 	return nil
 }

@@ -30,10 +30,9 @@ type verdicts struct {
 
 	gone, dropped atomic.Uint64
 
-	mu     sync.Mutex
-	open   map[string]*verdict
-	order  []*verdict // oldest first
-	closed bool
+	mu    sync.Mutex
+	open  map[string]*verdict
+	order []*verdict // oldest first
 }
 
 // verdict is one direct message with a reply subject.

@@ -202,7 +202,7 @@ func (f *Fabric) shutdown(ctx context.Context) {
 	f.requests.close()
 	f.publishing.Wait()
 	if f.control.isConnected() {
-		if err := f.control.flush(context.WithoutCancel(ctx)); err != nil {
+		if err := f.control.flush(ctx); err != nil {
 			f.closeErr = fmt.Errorf("fabric: close: the last publishes may be lost: %w", err)
 		}
 	}
@@ -232,7 +232,7 @@ func (f *Fabric) links() []*link {
 }
 
 // URL is where applications connect: that of the embedded server with its
-// real port, or Config.URL.
+// real port, or Config.URL with whatever password stands in it.
 func (f *Fabric) URL() string {
 	if f.server != nil {
 		return f.server.server.ClientURL()
@@ -242,8 +242,9 @@ func (f *Fabric) URL() string {
 
 // Subscribe asks for the live messages of a channel. ready is called once:
 // with nil when the NATS server holds the interest, else with an *Error. It
-// may be called before Subscribe returns. After an error there is nothing to
-// unsubscribe.
+// may be called before Subscribe returns, must not block, and messages may
+// come before it. After an error there is nothing to unsubscribe. A Subscribe
+// that is pending when NATS goes down waits until NATS is back.
 func (f *Fabric) Subscribe(tenant, channel string, ready func(error)) {
 	subject, bad := f.subjects.fireSubject(tenant, channel)
 	if bad != nil {

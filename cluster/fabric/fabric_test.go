@@ -418,8 +418,10 @@ func TestCloseEndsRequestsInFlight(t *testing.T) {
 func TestCloseWithABlockedReceiverSaysSo(t *testing.T) {
 	got := newRecorder()
 	got.got = make(chan delivery)
-	cfg := testConfig()
-	f := openFabric(t, cfg, got)
+	f, err := Open(t.Context(), testConfig(), got)
+	if err != nil {
+		t.Fatal(err)
+	}
 	subscribe(t, f, "acme", "room")
 	if err := f.PublishChannel("acme", "room", nil); err != nil {
 		t.Fatal(err)
@@ -431,6 +433,7 @@ func TestCloseWithABlockedReceiverSaysSo(t *testing.T) {
 		t.Errorf("got %v, want a canceled close", err)
 	}
 	take(t, "publication", got.got)
+	take(t, "the end of the shutdown", f.closed)
 }
 
 func TestOpenNamesPortInUse(t *testing.T) {

@@ -32,12 +32,17 @@ func (b *lockedBuffer) logger() *slog.Logger {
 
 // stacksWith counts the goroutines whose stack mentions part.
 func stacksWith(part string) int {
-	buf := make([]byte, 4<<20)
 	n := 0
-	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+	for stack := range strings.SplitSeq(stacks(), "\n\n") {
 		if strings.Contains(stack, part) {
 			n++
 		}
 	}
 	return n
+}
+
+// stacks are those of all goroutines, clipped at 4 MiB.
+func stacks() string {
+	buf := make([]byte, 4<<20)
+	return string(buf[:runtime.Stack(buf, true)])
 }
