@@ -20,12 +20,16 @@ type Node struct {
 	addrs node.Addrs
 }
 
-// startNode starts a node on free ports and stops it with the test.
-func startNode(t *testing.T) *Node {
+// startNode starts a node on free ports, changed by options, and stops it with
+// the test.
+func startNode(t *testing.T, options ...func(*node.Config)) *Node {
 	t.Helper()
 	cfg := node.DevConfig()
 	cfg.Edge.Listen, cfg.Admin.Listen, cfg.NATS.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Node.DataDir = t.TempDir()
+	for _, change := range options {
+		change(&cfg)
+	}
 	n := &Node{t: t, cfg: cfg}
 	n.start()
 	n.cfg.Edge.Listen = n.addrs.Edge // a restart comes back where clients look for it
