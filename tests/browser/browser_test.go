@@ -90,9 +90,9 @@ func find(t *testing.T, names ...string) string {
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("HAWSER_REQUIRE_BROWSER") == "1" {
-		t.Fatal("missing ", what)
+		t.Fatalf("missing %s", what)
 	}
-	t.Skip("missing ", what)
+	t.Skipf("missing %s", what)
 }
 
 // do runs one command and decodes its answer into value, which may be nil.
