@@ -42,24 +42,50 @@ func Load(s Sources) (Config, error) {
 	if len(l.problems) == 0 {
 		l.check(c)
 	}
-	return c, errors.Join(l.problems...)
+	return c, l.err()
+}
+
+// origin is where a setting comes from.
+type origin struct {
+	layer int
+	name  string // of the file or the variable
+	line  int    // in the file; 0: the whole of it
+}
+
+// The layers, weakest first.
+const (
+	layerDefault = iota
+	layerFile
+	layerEnv
+	layerFlag
+)
+
+// prefix stands before a complaint, which begins with the key.
+func (o origin) prefix() string {
+	switch {
+	case o.layer == layerFlag:
+		return "--"
+	case o.line > 0:
+		return fmt.Sprintf("%s:%d: ", o.name, o.line)
+	case o.name != "":
+		return o.name + ": "
+	}
+	return ""
 }
 
 // setting is the value that one source gives one key.
 type setting struct {
-	key    Key
-	value  *yaml.Node
-	layer  int    // higher wins
-	origin string // "hawser.yml:12", "HAWSER_EDGE_LISTEN" or "--edge.listen"
-	file   string // of a file's setting: its path
+	key   Key
+	value *yaml.Node
+	origin
 }
 
-// at is the origin with the line of a part of the value.
-func (s setting) at(line int) string {
-	if s.file == "" || line == 0 {
-		return s.origin
+// at is the origin, with the line of a part of the value where there is one.
+func (s setting) at(line int) origin {
+	if s.layer == layerFile && line > 0 {
+		s.line = line
 	}
-	return fmt.Sprintf("%s:%d", s.file, line)
+	return s.origin
 }
 
 // empty reports whether the value is "", which for a _file means none.
@@ -72,15 +98,13 @@ type loader struct {
 	keys     []Key
 	byPath   map[string]Key
 	settings map[string]setting
-	problems []error
+	problems []problem
 }
 
-// The layers, weakest first.
-const (
-	layerFile = iota
-	layerEnv
-	layerFlag
-)
+type problem struct {
+	origin
+	err error
+}
 
 func newLoader(base Config) *loader {
 	l := &loader{keys: Keys(base), byPath: map[string]Key{}, settings: map[string]setting{}}
@@ -90,8 +114,20 @@ func newLoader(base Config) *loader {
 	return l
 }
 
-func (l *loader) fail(origin, format string, args ...any) {
-	l.problems = append(l.problems, fmt.Errorf(origin+": "+format, args...))
+func (l *loader) fail(at origin, format string, args ...any) {
+	l.problems = append(l.problems, problem{at, fmt.Errorf(format, args...)})
+}
+
+// err joins the problems in the order in which a reader meets their places.
+func (l *loader) err() error {
+	slices.SortStableFunc(l.problems, func(a, b problem) int {
+		return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.line, b.line))
+	})
+	var all []error
+	for _, p := range l.problems {
+		all = append(all, fmt.Errorf("%s%w", p.prefix(), p.err))
+	}
+	return errors.Join(all...)
 }
 
 // add keeps s unless its slot holds something stronger. A secret and its
@@ -115,12 +151,12 @@ func (l *loader) add(s setting) {
 func (l *loader) addFile(path string) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		l.problems = append(l.problems, fmt.Errorf("configuration file: %w", err))
+		l.fail(origin{layer: layerFile}, "configuration file: %w", err)
 		return
 	}
 	root, err := parseYAML(text)
 	if err != nil {
-		l.fail(path, "%w", err)
+		l.fail(origin{layer: layerFile, name: path}, "%w", err)
 		return
 	}
 	if root == nil {
@@ -151,7 +187,7 @@ type fileLoader struct {
 	path string
 }
 
-func (f *fileLoader) origin(line int) string { return fmt.Sprintf("%s:%d", f.path, line) }
+func (f *fileLoader) at(line int) origin { return origin{layerFile, f.path, line} }
 
 func (f *fileLoader) addRoot(root *yaml.Node) {
 	if isNull(root) {
@@ -167,7 +203,7 @@ func (f *fileLoader) addRoot(root *yaml.Node) {
 				f.addSection(name, value)
 			}
 		default:
-			f.fail(f.origin(at), "unknown section %q%s", name, didYouMean(name, sections))
+			f.fail(f.at(at), "unknown section %q%s", name, didYouMean(name, sections))
 		}
 	})
 }
@@ -179,7 +215,7 @@ func (f *fileLoader) addSection(section string, node *yaml.Node) {
 			f.addSetting(key, at, value)
 			return
 		}
-		f.fail(f.origin(at), "unknown key %q%s", path, f.suggestPath(section, name))
+		f.fail(f.at(at), "unknown key %q%s", path, f.suggestPath(section, name))
 	})
 }
 
@@ -187,14 +223,14 @@ func (f *fileLoader) addSection(section string, node *yaml.Node) {
 // not a mapping or has a key twice.
 func (f *fileLoader) eachPair(node *yaml.Node, what string, add func(name string, line int, value *yaml.Node)) {
 	if node = deref(node); node.Kind != yaml.MappingNode {
-		f.fail(f.origin(node.Line), "%s: want key: value lines, found a %s", what, kindName(node))
+		f.fail(f.at(node.Line), "%s: want key: value lines, found a %s", what, kindName(node))
 		return
 	}
 	first := map[string]int{}
 	for i := 0; i < len(node.Content); i += 2 {
 		name, line := node.Content[i].Value, node.Content[i].Line
 		if before, twice := first[name]; twice {
-			f.fail(f.origin(line), "%q is there twice, first in line %d: keep one", name, before)
+			f.fail(f.at(line), "%q is there twice, first in line %d: keep one", name, before)
 			continue
 		}
 		first[name] = line
@@ -207,11 +243,11 @@ var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 func (f *fileLoader) addSetting(key Key, line int, value *yaml.Node) {
 	if value = deref(value); value.Kind == yaml.ScalarNode && variable.MatchString(value.Value) {
-		f.fail(f.origin(line), "%s: %s is not expanded in this file: set the environment variable %s instead",
+		f.fail(f.at(line), "%s: %s is not expanded in this file: set the environment variable %s instead",
 			key.Path, variable.FindString(value.Value), key.Env)
 		return
 	}
-	f.add(setting{key, value, layerFile, f.origin(line), f.path})
+	f.add(setting{key, value, f.at(line)})
 }
 
 // suggestPath looks in the section first, then for the same name in others,
@@ -266,21 +302,22 @@ func (l *loader) addEnviron(environ []string) {
 		if !strings.HasPrefix(name, envPrefix) || value == "" || name == FileEnv {
 			continue
 		}
+		from := origin{layer: layerEnv, name: name}
 		if key, ok := byEnv[name]; ok {
-			l.add(setting{key: key, value: scalar(value), layer: layerEnv, origin: name})
+			l.add(setting{key, scalar(value), from})
 		} else if !serviceLink.MatchString(name) {
-			l.fail(name, "unknown environment variable%s", didYouMean(name, names))
+			l.fail(from, "unknown environment variable%s", didYouMean(name, names))
 		}
 	}
 }
 
 func (l *loader) addFlags(flags map[string]string) {
 	for _, path := range slices.Sorted(maps.Keys(flags)) {
-		origin := "--" + path
+		from := origin{layer: layerFlag}
 		if key, ok := l.byPath[path]; ok {
-			l.add(setting{key: key, value: scalar(flags[path]), layer: layerFlag, origin: origin})
+			l.add(setting{key, scalar(flags[path]), from})
 		} else {
-			l.fail(origin, "unknown flag%s", didYouMean(path, paths(l.keys)))
+			l.fail(from, "%s: unknown flag%s", path, didYouMean(path, paths(l.keys)))
 		}
 	}
 }
@@ -331,10 +368,11 @@ func (s setting) set(field reflect.Value) error {
 // check validates c and says where each bad value came from.
 func (l *loader) check(c Config) {
 	for _, bad := range c.check() {
-		if s, ok := l.settings[bad.slot()]; ok {
-			l.fail(s.at(bad.line(s.value)), "%w", bad)
-		} else {
-			l.problems = append(l.problems, bad)
+		s := l.settings[bad.slot()] // the zero setting when it is the default
+		from := s.origin
+		if s.value != nil {
+			from = s.at(bad.line(s.value))
 		}
+		l.fail(from, "%w", bad)
 	}
 }

@@ -217,10 +217,10 @@ func TestRefusedOutsideFiles(t *testing.T) {
 		"bad variable":     {Sources{Environ: []string{"HAWSER_EDGE_SHARDS=x"}}, `HAWSER_EDGE_SHARDS: edge.shards: "x": want a whole number`},
 		"out of range":     {Sources{Environ: []string{"HAWSER_EDGE_SHARDS=-1"}}, "HAWSER_EDGE_SHARDS: edge.shards -1: want 0 to 1024"},
 		"unknown flag":     {Sources{Flags: map[string]string{"edge.liste": "x"}}, `--edge.liste: unknown flag (did you mean "edge.listen"?)`},
-		"bad flag":         {Sources{Flags: map[string]string{"edge.close_timeout": "x"}}, `--edge.close_timeout: edge.close_timeout: "x": want a duration`},
+		"bad flag":         {Sources{Flags: map[string]string{"edge.close_timeout": "x"}}, `--edge.close_timeout: "x": want a duration`},
 		"rules":            {Sources{Environ: []string{"HAWSER_CHANNELS=chat"}}, "HAWSER_CHANNELS: channels: want a list of rules"},
 		"no rules":         {Sources{Environ: []string{"HAWSER_CHANNELS={"}}, `want a list such as [{pattern: "news.>", subscribe: allow}]`},
-		"rule by line":     {Sources{Flags: map[string]string{"channels": `[{pattern: "a b", subscribe: allow}]`}}, "--channels: channels[0].pattern a b: want tokens"},
+		"rule by line":     {Sources{Flags: map[string]string{"channels": `[{pattern: "a b", subscribe: allow}]`}}, "--channels[0].pattern a b: want tokens"},
 		"missing file":     {Sources{File: "/nowhere/hawser.yml"}, "configuration file: open /nowhere/hawser.yml"},
 	} {
 		t.Run(name, func(t *testing.T) {
