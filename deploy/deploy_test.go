@@ -15,7 +15,6 @@ var update = flag.Bool("update", false, "rewrite hawser.yml")
 
 const file = "hawser.yml"
 
-
 // TestFileIsConfigDefault: one source for the defaults of code, command and
 // file.
 func TestFileIsConfigDefault(t *testing.T) {

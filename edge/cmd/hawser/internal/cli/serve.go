@@ -106,7 +106,7 @@ func newLogger(w io.Writer, cfg node.Config, level slog.Leveler) *slog.Logger {
 	if cfg.Node.LogFormat == "text" {
 		handler = slog.NewTextHandler(w, options)
 	}
-	return slog.New(handler).With("node", cfg.Resolve().Node.ID)
+	return slog.New(handler)
 }
 
 var errKilled = errors.New("stopped before the drain was over, by a second signal")
@@ -145,7 +145,7 @@ func (s *service) run(ctx context.Context, started func(server)) error {
 			case sig == syscall.SIGHUP:
 				s.reload(n)
 			case ctx.Err() == nil:
-				s.log.Info("draining; a second signal stops at once", "signal", sig.String())
+				s.log.Info("told to stop; a second signal stops at once", "signal", sig.String())
 				drain()
 			default:
 				killed = errKilled

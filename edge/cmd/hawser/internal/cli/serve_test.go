@@ -65,7 +65,7 @@ func (f *fakeNode) Reload(c node.Config) error {
 
 // running is a command that serves.
 type running struct {
-	node    *fakeNode
+	node    *fakeNode // nil: a real one
 	signals chan<- os.Signal
 	exit    chan int
 	stdout  *bufio.Scanner
@@ -76,15 +76,21 @@ type running struct {
 // start runs a command with a fake node and waits until it takes signals.
 func start(t *testing.T, environ []string, args ...string) *running {
 	t.Helper()
-	r := &running{node: newFakeNode(), exit: make(chan int, 1)}
+	return (&running{node: newFakeNode()}).start(t, environ, args)
+}
+
+func (r *running) start(t *testing.T, environ, args []string) *running {
+	t.Helper()
 	notified := make(chan chan<- os.Signal, 1)
-	out, stdout := io.Pipe()
-	logs, stderr := io.Pipe()
-	r.stdout, r.log = bufio.NewScanner(out), bufio.NewScanner(logs)
+	out, stdout := pipe(t)
+	logs, stderr := pipe(t)
+	r.stdout, r.log, r.exit = bufio.NewScanner(out), bufio.NewScanner(logs), make(chan int, 1)
 	p := Process{
 		Args: args, Environ: environ, Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-		Notify:   func(c chan<- os.Signal, _ ...os.Signal) { notified <- c },
-		fakeNode: func(c node.Config, _ *slog.Logger) (server, error) { r.node.cfg = c; return r.node, nil },
+		Notify: func(c chan<- os.Signal, _ ...os.Signal) { notified <- c },
+	}
+	if r.node != nil {
+		p.fakeNode = func(c node.Config, _ *slog.Logger) (server, error) { r.node.cfg = c; return r.node, nil }
 	}
 	go func() { // joined by wait
 		code := Main(p)
@@ -93,11 +99,19 @@ func start(t *testing.T, environ []string, args ...string) *running {
 		r.exit <- code
 	}()
 	r.signals = <-notified
-	t.Cleanup(func() { // a failed test must not leave a writer blocked
-		out.Close()
-		logs.Close()
-	})
 	return r
+}
+
+// pipe is the system's, with room for a log that nobody reads yet: the node
+// must not wait for the test.
+func pipe(t *testing.T) (read, write *os.File) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { read.Close() })
+	return read, write
 }
 
 // logLine reads the log up to a line that has text in it.
@@ -132,7 +146,7 @@ func TestTermDrainsAndExitsZero(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		r := start(t, nil, "serve", anonymous)
 		r.signals <- sig
-		r.logLine(t, "draining; a second signal stops at once")
+		r.logLine(t, "told to stop; a second signal stops at once")
 		<-r.node.draining
 		r.node.drained <- nil
 		if code := r.wait(); code != exitOK {
@@ -144,7 +158,7 @@ func TestTermDrainsAndExitsZero(t *testing.T) {
 func TestSecondSignalKills(t *testing.T) {
 	r := start(t, nil, "serve", anonymous)
 	r.signals <- syscall.SIGTERM
-	r.logLine(t, "draining")
+	r.logLine(t, "told to stop")
 	<-r.node.draining
 	r.signals <- syscall.SIGTERM
 	<-r.node.killed
