@@ -21,6 +21,9 @@ const (
 
 // Config tunes the WebSocket edge of one node. Start from DefaultConfig.
 type Config struct {
+	// Engine is "auto", or the name of an engine. Default auto: the best that
+	// the system and the configuration allow.
+	Engine string
 	// HeaderTimeout bounds the TLS handshake and the HTTP request, each.
 	// Default 5s: it ends slowloris connections.
 	HeaderTimeout time.Duration
@@ -60,6 +63,7 @@ type Limits struct {
 // DefaultConfig has every default.
 func DefaultConfig() Config {
 	return Config{
+		Engine:          "auto",
 		HeaderTimeout:   DefaultHeaderTimeout,
 		MaxHeaderBytes:  DefaultMaxHeaderBytes,
 		CloseTimeout:    DefaultCloseTimeout,
@@ -74,6 +78,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("edge: %s %v: want %s", field, value, want)
 	}
 	switch {
+	case c.Engine != "auto" && c.Engine != "goroutine":
+		return bad("Engine", c.Engine, `"auto" or "goroutine"`)
 	case c.HeaderTimeout <= 0:
 		return bad("HeaderTimeout", c.HeaderTimeout, "above 0")
 	case c.MaxHeaderBytes < 256 || c.MaxHeaderBytes > 1<<20:

@@ -39,15 +39,16 @@ type socket struct {
 
 	// Owned by readLoop.
 	guard     frame.Guard
-	early     []byte // came with the handshake
-	discarded int    // bytes read since the client broke the protocol
-	shaking   bool   // gws writes its 101 straight through
-	broken    bool   // the client broke the protocol: no byte reaches gws any more
+	early     []byte           // came with the handshake
+	violation *frame.Violation // found, and acted on at the next Read
+	discarded int              // bytes read since the client broke the protocol
+	shaking   bool             // gws writes its 101 straight through
 
 	// Any goroutine.
 	holders atomic.Int32  // readLoop and the writer goroutine
 	writing atomic.Bool   // a writer goroutine is at work
 	ending  atomic.Bool   // a close frame is queued: only the client's is of interest
+	broken  atomic.Bool   // the client broke the protocol: no byte reaches gws any more
 	code    atomic.Uint32 // how it ended, for Peer.Closed
 
 	next, prev *socket // guarded by goroutineEngine.mu
@@ -141,10 +142,23 @@ func (k *socket) Flush() {
 			return
 		}
 		if !blocked {
+			k.drained()
 			return
 		}
 	}
 	k.startWriter()
+}
+
+// drained is called when the outbox is empty. Behind the last close frame to a
+// client that broke the protocol comes FIN: its next frames mean nothing to
+// us, so it is the end of TCP that we wait for, and not a close frame.
+func (k *socket) drained() {
+	if !k.broken.Load() || !k.ending.Load() {
+		return
+	}
+	if half, ok := k.nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
 }
 
 func (k *socket) startWriter() {
@@ -168,6 +182,7 @@ func (k *socket) writeLoop() {
 			k.nc.Close()
 			return
 		}
+		k.drained()
 		// What came after the drain and before the store is ours to write.
 		if k.peer.Outbox().Queued() == 0 || k.writing.Swap(true) {
 			return
@@ -193,25 +208,24 @@ func (k *socket) Finish() {
 func (k *socket) cut() { k.nc.Close() }
 
 // Read implements net.Conn for gws: nothing reaches it that Guard did not
-// pass. gws 1.8.9 panics on a 64-bit length with the top bit set, and
-// allocates whatever length is announced.
+// pass, as gws itself trusts the length that a frame announces.
 func (k *socket) Read(p []byte) (int, error) {
 	for {
+		k.punish()
 		n, err := k.receive(p)
-		if n > 0 && !k.broken {
+		switch {
+		case n > 0 && k.broken.Load():
+			k.discarded += n
+		case n > 0:
 			ok, violation := k.guard.Scan(p[:n])
-			if violation != nil {
-				k.broken = true
-				k.peer.Violate(violation.Code)
-			}
+			k.violation = violation
 			if ok > 0 {
 				return ok, nil
 			}
 			if violation == nil {
 				return 0, io.EOF // bytes after a close frame mean nothing
 			}
-		} else if n > 0 {
-			k.discarded += n
+			continue
 		}
 		if err != nil {
 			return 0, err
@@ -219,6 +233,14 @@ func (k *socket) Read(p []byte) (int, error) {
 		if k.discarded > maxDiscardBytes {
 			return 0, io.EOF
 		}
+	}
+}
+
+// punish acts on a violation, once gws has had what came before it: those
+// messages count. From here on, nothing reaches gws any more.
+func (k *socket) punish() {
+	if k.violation != nil && !k.broken.Swap(true) {
+		k.peer.Violate(k.violation.Code)
 	}
 }
 
