@@ -11,8 +11,13 @@ import (
 	"hawser/edge/node"
 )
 
-// devTenant is the tenant in the examples; in dev any name will do.
-const devTenant = "demo"
+// What the demo page starts with, so that the examples appear on it; in dev
+// any tenant and channel will do.
+const (
+	devTenant  = "demo"
+	devChannel = "chat"
+	devMessage = `{"from":"terminal","text":"hello"}`
+)
 
 // banner has the places %[1]s web, %[2]s WebSocket, %[3]s NATS, %[4]s admin,
 // %[5]s node, %[6]s subject, %[7]s publish without a NATS client.
@@ -27,9 +32,9 @@ hawser dev is up: node %[5]s
 No token is needed: this is development, and only this machine can connect.
 "hawser serve" asks for one.
 
-Publish to everyone who has subscribed to the channel "lobby":
+Publish to the chat of the demo page, and to whoever else has subscribed to it:
 
-  nats -s %[3]s pub %[6]s '{"text":"hello"}'
+  nats -s %[3]s pub %[6]s '` + devMessage + `'
 %[7]s
 Go, Python and Node are in the README. Ctrl-C drains and stops.
 
@@ -41,7 +46,7 @@ func writeBanner(w io.Writer, cfg node.Config, at node.Addrs) {
 	if cfg.Edge.TLSCertFile != "" {
 		web, socket = "https://", "wss://"
 	}
-	subject := cfg.NATS.Prefix + ".fire." + devTenant + ".lobby"
+	subject := cfg.NATS.Prefix + ".fire." + devTenant + "." + devChannel
 	fmt.Fprintf(w, banner, web+at.Edge, socket+at.Edge, natsURL(cfg, at), "http://"+at.Admin, cfg.Node.ID, subject,
 		bashPublish(cfg, at, subject))
 }
@@ -74,10 +79,9 @@ func bashPublish(cfg node.Config, at node.Addrs, subject string) string {
 	if err != nil {
 		return ""
 	}
-	const data = `{"text":"hello"}`
 	return fmt.Sprintf(`
 or, with nothing but bash:
 
   exec 3<>/dev/tcp/%s/%s; read -u3; printf 'CONNECT {"verbose":false}\r\nPUB %s %d\r\n%s\r\nPING\r\n' >&3; read -u3; exec 3>&-
-`, host, port, subject, len(data), data)
+`, host, port, subject, len(devMessage), devMessage)
 }

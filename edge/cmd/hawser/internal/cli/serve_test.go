@@ -260,7 +260,7 @@ func TestDevSaysWhereToGo(t *testing.T) {
 	text := strings.Join(banner, "\n")
 	for _, want := range []string{
 		"http://127.0.0.1:1/\n", "ws://127.0.0.1:1/ws/demo", "nats://127.0.0.1:3\n", "http://127.0.0.1:2/readyz",
-		"No token is needed", "pub zz.fire.demo.lobby", "/dev/tcp/127.0.0.1/3",
+		"No token is needed", "pub zz.fire.demo.chat", "/dev/tcp/127.0.0.1/3",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the banner has no %q:\n%s", want, text)
