@@ -3,9 +3,11 @@ package codec
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	clientv1 "hawser/proto/client/v1"
 )
@@ -84,19 +86,44 @@ func serverType(m *clientv1.ServerMessage) byte {
 	return TypeUnknown
 }
 
-// appendRecord appends type byte, varint length and message.
+// appendRecord appends type byte, varint length and message. Invalid UTF-8 in
+// a string, which protobuf refuses, becomes U+FFFD, as in the JSON form: an
+// application's error text can be anything, and must not end a connection.
 func appendRecord(dst []byte, kind byte, m proto.Message) []byte {
+	record, err := tryAppendRecord(dst, kind, m)
+	if err != nil {
+		if record, err = tryAppendRecord(dst, kind, withValidText(m)); err != nil {
+			panic("codec: marshal of valid text: " + err.Error()) // we have no required fields
+		}
+	}
+	return record
+}
+
+func tryAppendRecord(dst []byte, kind byte, m proto.Message) ([]byte, error) {
 	size := proto.Size(m)
 	dst = slices.Grow(dst, 1+protowire.SizeVarint(uint64(size))+size)
 	dst = append(dst, kind)
 	dst = binary.AppendUvarint(dst, uint64(size))
-	// The error is for required fields and invalid UTF-8 in strings. There
-	// are none of the first, and all our strings were checked or are ours.
-	dst, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst, m)
-	if err != nil {
-		panic("codec: marshal of a checked message: " + err.Error())
-	}
-	return dst
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst, m)
+}
+
+// withValidText is a copy of m with every string made valid UTF-8.
+func withValidText(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	repair(m.ProtoReflect())
+	return m
+}
+
+func repair(m protoreflect.Message) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch f.Kind() {
+		case protoreflect.StringKind:
+			m.Set(f, protoreflect.ValueOfString(strings.ToValidUTF8(v.String(), "\uFFFD")))
+		case protoreflect.MessageKind:
+			repair(v.Message())
+		}
+		return true
+	})
 }
 
 func decodeRecords[M proto.Message](frame []byte, kindOf func(M) byte, alloc func() M) ([]M, error) {

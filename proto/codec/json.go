@@ -204,8 +204,9 @@ func decodeJSON[M any](frame []byte, one func([]byte) (M, error)) ([]M, error) {
 	if err := json.Unmarshal(trimmed, &raws); err != nil {
 		return nil, malformed("%v", err)
 	}
-	if len(raws) > MaxMessagesPerFrame {
-		return nil, malformed("%d messages in a frame: want at most %d", len(raws), MaxMessagesPerFrame)
+	// None would cost the client nothing: the rate limit counts messages.
+	if len(raws) == 0 || len(raws) > MaxMessagesPerFrame {
+		return nil, malformed("%d messages in a frame: want 1 to %d", len(raws), MaxMessagesPerFrame)
 	}
 	out := make([]M, 0, len(raws))
 	for i, raw := range raws {
