@@ -54,8 +54,8 @@ type NodeConfig struct {
 	// reconnects; it must stay below the supervisor's own kill timeout.
 	DrainTimeout time.Duration `yaml:"drain_timeout" range:"0s..1h" reload:"live"`
 	// DrainRate is how many connections a draining node closes per second.
-	// 0 spreads them evenly over drain_timeout. A rate that cannot finish in
-	// drain_timeout is raised until it can.
+	// 0 means 200, so that a node with few clients stops soon. A rate that
+	// cannot finish in drain_timeout is raised until it can.
 	DrainRate int `yaml:"drain_rate" range:"0..1000000" reload:"live"`
 }
 
