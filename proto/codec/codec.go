@@ -23,7 +23,7 @@ const (
 	protocols
 )
 
-// All lists the protocols, preferred first when a client offers several.
+// All lists the protocols. When a client offers several, its own order decides.
 var All = [...]Protocol{Proto, JSON}
 
 // Count is the number of protocols: the size of a table indexed by one.
