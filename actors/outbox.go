@@ -42,10 +42,11 @@ const maxPooledFrames = 256
 // bytes. Put may come from any goroutine; whoever makes it non-empty owes a
 // Transport.Flush. The zero Outbox is ready.
 type Outbox struct {
-	mu     sync.Mutex
-	sealed bool        // guarded by mu: a close frame is queued, nothing may follow
-	bytes  int32       // guarded by mu: queued and not yet written
-	queue  *frameQueue // guarded by mu; nil when empty
+	mu        sync.Mutex
+	sealed    bool        // guarded by mu: a close frame is queued, nothing may follow
+	abandoned bool        // guarded by mu: the socket is gone
+	bytes     int32       // guarded by mu: queued and not yet written
+	queue     *frameQueue // guarded by mu; nil when empty
 }
 
 // Put queues f. first reports that the outbox was empty, so that the caller
@@ -261,7 +262,7 @@ func (o *Outbox) advance(n int) {
 func (o *Outbox) Abandon() (dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sealed = true
+	o.sealed, o.abandoned = true, true
 	if o.queue == nil {
 		return 0
 	}
@@ -270,6 +271,17 @@ func (o *Outbox) Abandon() (dropped int) {
 	o.bytes = 0
 	o.release()
 	return dropped
+}
+
+// WhileOpen runs f unless Abandon was called, and keeps Abandon waiting until
+// f is done: inside, the socket's descriptor cannot be somebody else's. f must
+// not block.
+func (o *Outbox) WhileOpen(f func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.abandoned {
+		f()
+	}
 }
 
 // release gives an empty queue back.

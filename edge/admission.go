@@ -129,8 +129,12 @@ func clientAddr(addr net.Addr) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	ip := tcp.AddrPort().Addr().Unmap()
-	if ip.Is4() {
+	return countedAddr(tcp.AddrPort().Addr().Unmap())
+}
+
+// countedAddr is the address, or the /64 of an IPv6 address.
+func countedAddr(ip netip.Addr) netip.Addr {
+	if !ip.Is6() {
 		return ip
 	}
 	prefix, err := ip.WithZone("").Prefix(64)

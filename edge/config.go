@@ -78,8 +78,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("edge: %s %v: want %s", field, value, want)
 	}
 	switch {
-	case c.Engine != "auto" && c.Engine != "goroutine":
-		return bad("Engine", c.Engine, `"auto" or "goroutine"`)
+	case c.Engine != "auto" && c.Engine != "goroutine" && c.Engine != "poll":
+		return bad("Engine", c.Engine, `"auto", "poll" or "goroutine"`)
+	case c.Engine == "poll" && !pollSupported:
+		return bad("Engine", c.Engine, `"goroutine": this system has no epoll`)
+	case c.Engine == "poll" && c.TLS != nil:
+		return bad("Engine", c.Engine, `"goroutine" with TLS, or TLS ended in front`)
 	case c.HeaderTimeout <= 0:
 		return bad("HeaderTimeout", c.HeaderTimeout, "above 0")
 	case c.MaxHeaderBytes < 256 || c.MaxHeaderBytes > 1<<20:

@@ -26,7 +26,7 @@ import (
 )
 
 // engines are run through the same tests.
-var engines = []string{"goroutine"}
+var engines = []string{"goroutine", "poll"}
 
 // eachEngine runs f once per engine.
 func eachEngine(t *testing.T, f func(t *testing.T, engine string)) {

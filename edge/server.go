@@ -29,7 +29,20 @@ func NewServer(c Config, d Deps) (*Server, error) {
 		return nil, err
 	}
 	a := newAdmission(c.Limits)
-	return &Server{config: c, admission: a, engine: newGoroutineEngine(c, a, d)}, nil
+	engine, err := newEngine(c, a, d)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{config: c, admission: a, engine: engine}, nil
+}
+
+// newEngine chooses: TLS needs a goroutine per connection, since crypto/tls
+// reads from a blocking connection.
+func newEngine(c Config, a *admission, d Deps) (Engine, error) {
+	if c.Engine == "poll" || c.Engine == "auto" && pollSupported && c.TLS == nil {
+		return newPollEngine(c, a, d)
+	}
+	return newGoroutineEngine(c, a, d), nil
 }
 
 // Serve accepts clients from ln until Stop or Close; it returns nil then.

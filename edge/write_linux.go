@@ -73,7 +73,7 @@ func (w *fastWriter) WriteBatch(bufs [][]byte) (n int, err error) {
 	if err := w.raw.Control(c.run); err != nil {
 		return 0, err
 	}
-	return w.done(c, offered)
+	return c.done(w.recorder, offered)
 }
 
 func (c *writevCall) load(bufs [][]byte) (offered int) {
@@ -86,9 +86,9 @@ func (c *writevCall) load(bufs [][]byte) (offered int) {
 	return offered
 }
 
-func (w *fastWriter) done(c *writevCall, offered int) (int, error) {
+func (c *writevCall) done(r Recorder, offered int) (int, error) {
 	clear(c.vec[:c.count])
-	w.recorder.Wrote(c.count, c.wrote, c.wrote < offered)
+	r.Wrote(c.count, c.wrote, c.wrote < offered)
 	if c.errno != 0 {
 		return 0, c.errno
 	}
@@ -121,5 +121,5 @@ func (h heldWriter) WriteBatch(bufs [][]byte) (n int, err error) {
 	defer writevPool.Put(c)
 	offered := c.load(bufs)
 	c.writev(h.fd)
-	return h.fast.done(c, offered)
+	return c.done(h.fast.recorder, offered)
 }

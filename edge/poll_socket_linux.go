@@ -1,0 +1,424 @@
+package edge
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"hawser/actors"
+	"hawser/edge/frame"
+	"hawser/proto/cause"
+)
+
+// pollStage is where a pollSocket stands. It only goes forward.
+type pollStage uint8
+
+const (
+	stageShaking pollStage = iota // reading the HTTP request
+	stageOpen                     // a WebSocket
+	stageDeaf                     // what comes is read and dropped until the client ends TCP
+	stageEnded                    // the descriptor is closed or given away
+)
+
+// pollSocket is one connection of the poll engine: idle, it is this struct and
+// its actor. Its loop's goroutine does everything but the Transport's methods.
+type pollSocket struct {
+	// Immutable after add.
+	loop       *pollLoop
+	fd         int32
+	slot       uint32
+	generation uint32
+	remote     netip.Addr // what admission counted
+
+	// Owned by the loop.
+	peer   Peer // from stageOpen on
+	guard  frame.Guard
+	rest   *remainder // nil unless something is incomplete
+	stage  pollStage
+	hangup bool       // the client has ended its side: read to the end
+	code   cause.Code // of the client's close frame; 0: none yet
+	drops  int32      // bytes read in stageDeaf
+
+	ending atomic.Bool // any goroutine: a close frame is queued
+	deaf   atomic.Bool // any goroutine: stageDeaf was entered with a peer
+}
+
+// remainder is what a connection owns while something is incomplete: an HTTP
+// head, a frame, a fragmented message.
+type remainder struct {
+	accepted time.Time // in stageShaking
+	tail     []byte    // bytes from the start of the head or frame
+	message  []byte    // complete frames of the open message, raw
+}
+
+var (
+	_ actors.Transport = (*pollSocket)(nil)
+	_ actors.Writer    = (*pollSocket)(nil)
+)
+
+// Flush implements actors.Transport. What the socket does not take waits for
+// EPOLLOUT, whose edge can only come after Drain has let go of the outbox.
+func (s *pollSocket) Flush() {
+	if blocked, err := s.peer.Outbox().Drain(s); err == nil && !blocked {
+		s.drained()
+	} // an error comes again as EPOLLERR or EPOLLHUP, which ends the socket
+}
+
+// WriteBatch implements actors.Writer. Drain calls it under the outbox's lock
+// and never after the peer was told Closed, so the descriptor is still ours.
+func (s *pollSocket) WriteBatch(bufs [][]byte) (n int, err error) {
+	c := writevPool.Get().(*writevCall)
+	defer writevPool.Put(c)
+	offered := c.load(bufs)
+	c.writev(uintptr(s.fd))
+	return c.done(s.loop.engine.recorder, offered)
+}
+
+// drained half-closes behind the close frame to a client that broke the
+// protocol: from it, only the end of TCP is of interest.
+func (s *pollSocket) drained() {
+	if s.ending.Load() && s.deaf.Load() {
+		s.peer.Outbox().WhileOpen(func() { syscall.Shutdown(int(s.fd), syscall.SHUT_WR) })
+	}
+}
+
+// Finish implements actors.Transport.
+func (s *pollSocket) Finish() {
+	s.ending.Store(true)
+	s.loop.closeBy(s)
+	s.Flush()
+}
+
+// writable continues a blocked write, and ends a socket whose closing
+// handshake waited for it.
+func (s *pollSocket) writable() {
+	if s.peer == nil || s.stage == stageEnded {
+		return
+	}
+	s.Flush()
+	s.endIfDone()
+}
+
+// endIfDone ends a socket once both close frames have passed.
+func (s *pollSocket) endIfDone() {
+	if s.code != 0 && s.peer.Outbox().Queued() == 0 {
+		s.end()
+	}
+}
+
+// end closes the socket. The order matters: once the peer is told, no other
+// goroutine writes to the descriptor, and it may be reused.
+func (s *pollSocket) end() {
+	if s.stage == stageEnded {
+		return
+	}
+	s.stage = stageEnded
+	s.loop.remove(s)
+	if s.peer != nil {
+		code := s.code
+		if code == 0 {
+			code = cause.PeerLost
+		}
+		s.peer.Closed(code)
+	}
+	syscall.Close(int(s.fd))
+	s.rest = nil
+	s.loop.engine.leave(s.remote)
+}
+
+// read takes what the socket has, at most turns buffers of it. It reports
+// whether there may be more.
+func (s *pollSocket) read(turns int) (more bool) {
+	defer s.survive()
+	for ; turns > 0 && s.stage != stageEnded; turns-- {
+		n, err := syscall.Read(int(s.fd), s.loop.buf)
+		switch {
+		case err == syscall.EAGAIN:
+			return false
+		case err == syscall.EINTR:
+			continue
+		case err != nil || n == 0:
+			s.end()
+			return false
+		}
+		s.take(s.loop.buf[:n])
+		if n < len(s.loop.buf) && !s.hangup {
+			return false // edge-triggered: what comes later is a new event
+		}
+	}
+	return s.stage != stageEnded
+}
+
+// survive keeps a defect in the read path to its own connection.
+func (s *pollSocket) survive() {
+	if reason := recover(); reason != nil {
+		s.loop.engine.logPanic(reason)
+		if s.peer != nil {
+			s.peer.Violate(cause.Internal)
+		}
+		s.end()
+	}
+}
+
+// take handles bytes in the order in which they came.
+func (s *pollSocket) take(b []byte) {
+	switch s.stage {
+	case stageShaking:
+		s.takeHead(b)
+	case stageOpen:
+		s.takeFrames(b)
+	case stageDeaf:
+		if s.drops += int32(len(b)); s.drops > maxDiscardBytes {
+			s.end()
+		}
+	}
+}
+
+// takeFrames passes b by the guard and runs the frames it completes.
+func (s *pollSocket) takeFrames(b []byte) {
+	ok, violation := s.guard.Scan(b)
+	left := b[:ok]
+	if s.rest != nil && len(s.rest.tail) > 0 {
+		s.rest.tail = append(s.rest.tail, left...)
+		left = s.rest.tail
+	}
+	left = s.runFrames(left)
+	if s.stage != stageOpen {
+		return
+	}
+	s.keep(left)
+	if violation != nil {
+		s.goDeaf()
+		s.peer.Violate(violation.Code)
+	}
+}
+
+// goDeaf stops listening to a client that broke the protocol.
+func (s *pollSocket) goDeaf() {
+	s.stage = stageDeaf
+	s.rest = nil
+	s.deaf.Store(true)
+}
+
+// keep stores an incomplete frame; memory follows the bytes that came, never
+// a length that was announced.
+func (s *pollSocket) keep(left []byte) {
+	switch {
+	case len(left) == 0 && (s.rest == nil || s.rest.message == nil):
+		s.rest = nil
+	case len(left) == 0:
+		s.rest.tail = nil
+	case s.rest == nil:
+		s.rest = &remainder{tail: bytes.Clone(left)}
+	case len(s.rest.tail) == 0:
+		s.rest.tail = bytes.Clone(left)
+	default: // left is the end of the tail itself
+		s.rest.tail = s.rest.tail[:copy(s.rest.tail, left)]
+	}
+}
+
+// runFrames runs the complete frames at the start of b and returns the rest.
+func (s *pollSocket) runFrames(b []byte) []byte {
+	for s.stage == stageOpen {
+		h, size := frame.Next(b)
+		if size == 0 || size > len(b) {
+			break
+		}
+		s.runFrame(h, b[:size])
+		b = b[size:]
+	}
+	return b
+}
+
+// runFrame is the fast path: control frames and whole uncompressed messages
+// need nothing but their mask taken off, and the guard has checked the rest.
+// Everything else goes to gws once its message is complete.
+func (s *pollSocket) runFrame(h frame.Header, raw []byte) {
+	payload := raw[h.Offset:]
+	switch {
+	case h.Op == frame.Close:
+		s.closed()
+	case s.ending.Load(): // only the close frame is of interest
+	case h.Op == frame.Ping:
+		frame.Mask(payload, h.Key)
+		s.peer.Ping(payload)
+	case h.Op == frame.Pong:
+		s.peer.Pong()
+	case h.FIN && h.Op.Data() && !h.RSV1:
+		frame.Mask(payload, h.Key)
+		s.loop.engine.recorder.Read(len(payload))
+		s.peer.Message(h.Op == frame.Text, payload)
+	default:
+		s.collect(h, raw)
+	}
+}
+
+// closed answers the client's close frame with its own code, RFC 6455 §5.5.1,
+// unless ours is queued already.
+func (s *pollSocket) closed() {
+	s.code, _ = s.guard.CloseSeen()
+	if !s.ending.Swap(true) {
+		s.peer.Outbox().Seal(false, actors.NewFrame(frame.AppendClose(nil, s.code, "")))
+		s.loop.closeBy(s)
+		s.Flush()
+	}
+	s.endIfDone()
+}
+
+// collect gathers the frames of a message and gives gws the whole.
+func (s *pollSocket) collect(h frame.Header, raw []byte) {
+	if s.rest == nil {
+		s.rest = new(remainder)
+	}
+	s.rest.message = append(s.rest.message, raw...)
+	if !h.FIN {
+		return
+	}
+	message := s.rest.message
+	s.rest.message = nil
+	if !s.loop.unfold(s, message) {
+		s.goDeaf()
+		s.peer.Violate(cause.ProtocolError)
+	}
+}
+
+// takeHead gathers the HTTP request, and acts on it when it is whole.
+func (s *pollSocket) takeHead(b []byte) {
+	head := append(s.rest.tail, b...)
+	from := max(len(s.rest.tail)-3, 0)
+	s.rest.tail = head
+	limit := s.loop.engine.config.MaxHeaderBytes
+	i := bytes.Index(head[from:], []byte("\r\n\r\n"))
+	if i < 0 && len(head) < limit {
+		return
+	}
+	end := from + i + 4
+	if i < 0 || end > limit {
+		s.refuse(RefuseHeaderTooBig)
+		return
+	}
+	accepted := s.rest.accepted
+	s.rest = nil
+	early := head[end:]
+	r, refusal := parseRequest(head[:end])
+	var req request
+	if refusal == nil {
+		req, refusal = s.loop.engine.admission.route(r)
+	}
+	if refusal == nil && req.fallback && s.loop.engine.web == nil {
+		refusal = RefuseNotFound
+	}
+	switch {
+	case refusal != nil:
+		s.refuse(refusal)
+	case req.fallback:
+		s.giveAway(head)
+	case req.health:
+		s.answerHealth(req)
+	default:
+		s.open(req, early, accepted)
+	}
+}
+
+// say writes to a socket that has no peer: its buffer is empty, so all fits.
+func (s *pollSocket) say(b []byte) bool {
+	n, err := syscall.Write(int(s.fd), b)
+	return err == nil && n == len(b)
+}
+
+// refuse answers with HTTP and waits for the client to end TCP: closing with
+// bytes unread would reset the connection, and the answer with it.
+func (s *pollSocket) refuse(refusal *Refusal) {
+	s.loop.engine.recorder.Refused(refusal)
+	s.farewell(refusal.response())
+}
+
+func (s *pollSocket) farewell(b []byte) {
+	s.say(b)
+	syscall.Shutdown(int(s.fd), syscall.SHUT_WR)
+	s.stage = stageDeaf
+	s.rest = nil
+	s.loop.closeBy(s)
+}
+
+// open makes a WebSocket of it. gws writes the 101.
+func (s *pollSocket) open(req request, early []byte, accepted time.Time) {
+	e := s.loop.engine
+	req.http.Header.Set("Sec-Websocket-Protocol", req.protocol.Subprotocol())
+	req.http.Header.Del("Sec-Websocket-Extensions")
+	var answer capture
+	if _, err := e.upgraders[req.protocol].UpgradeFromConn(&answer, nil, req.http); err != nil || !s.say(answer.written) {
+		e.recorder.Refused(RefuseBadRequest)
+		s.end()
+		return
+	}
+	e.recorder.Handshake(time.Since(accepted))
+	s.stage = stageOpen
+	e.sessions.Attach(actors.AttachParams{Transport: s, Protocol: req.protocol, Tenant: req.tenant, Token: req.token},
+		func(p Peer) { s.peer = p })
+	if len(early) > 0 {
+		s.takeFrames(early)
+	}
+}
+
+func (s *pollSocket) answerHealth(req request) {
+	e := s.loop.engine
+	if err := e.ready(); err != nil {
+		s.refuse(RefuseNotReady)
+		return
+	}
+	req.http.Header.Del("Sec-Websocket-Extensions")
+	var answer capture
+	if _, err := e.health.UpgradeFromConn(&answer, nil, req.http); err != nil {
+		s.end()
+		return
+	}
+	b := frame.Append(answer.written, frame.Text, []byte("OK"))
+	s.farewell(frame.AppendClose(b, cause.ClientClosed, ""))
+}
+
+// giveAway hands the socket to the HTTP server, as a net.Conn of its own.
+func (s *pollSocket) giveAway(head []byte) {
+	e := s.loop.engine
+	syscall.EpollCtl(s.loop.epoll, syscall.EPOLL_CTL_DEL, int(s.fd), nil)
+	s.stage = stageEnded
+	s.loop.remove(s)
+	file := os.NewFile(uintptr(s.fd), "socket")
+	nc, err := net.FileConn(file) // duplicates
+	file.Close()
+	if err != nil {
+		e.leave(s.remote)
+		return
+	}
+	remote := s.remote
+	web := &webConn{Conn: nc, early: head, gone: func() { e.leave(remote) }}
+	go e.web.serve(web) // ends with web.close at the latest; counted by conns
+}
+
+// capture is the net.Conn that gws writes its 101 to.
+type capture struct {
+	net.Conn
+	written []byte
+}
+
+// Write implements net.Conn.
+func (c *capture) Write(p []byte) (int, error) {
+	c.written = append(c.written, p...)
+	return len(p), nil
+}
+
+// SetDeadline implements net.Conn.
+func (c *capture) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.Conn.
+func (c *capture) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.Conn.
+func (c *capture) SetWriteDeadline(time.Time) error { return nil }
+
+// Close implements net.Conn.
+func (c *capture) Close() error { return nil }
