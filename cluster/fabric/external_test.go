@@ -98,6 +98,7 @@ type gate struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	holding bool
+	dials   int
 	conns   []*gatedConn // made since the last cut
 }
 
@@ -115,9 +116,17 @@ func (g *gate) Dial(network, address string) (net.Conn, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.dials++
 	c := &gatedConn{Conn: conn, gate: g}
 	g.conns = append(g.conns, c)
 	return c, nil
+}
+
+// dialed is how many connections were made.
+func (g *gate) dialed() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dials
 }
 
 func (g *gate) hold() {
@@ -253,6 +262,8 @@ func TestWrongPasswordIsRetried(t *testing.T) {
 	p := port(s)
 	cfg := externalConfig(s.ClientURL())
 	cfg.User, cfg.Password = "hawser", "new"
+	g := newGate()
+	cfg.Dialer = g
 	f := openFabric(t, cfg, newRecorder())
 	eventually(t, "the reason is told", func() bool {
 		err := f.Ready()
@@ -261,6 +272,8 @@ func TestWrongPasswordIsRetried(t *testing.T) {
 	if strings.Contains(f.Ready().Error(), "new") {
 		t.Error("the password is in the error")
 	}
+	// nats.go gives up after the second refusal by default.
+	eventually(t, "each link was refused more than twice", func() bool { return g.dialed() > 3*3 })
 	stopServer(s)
 	external(t, p, password("new"))
 	eventuallyReady(t, f)
