@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,12 @@ func (k *checker) edge(e EdgeConfig) {
 	}
 	if e.OutboxBytes < e.MaxMessageBytes {
 		k.fail("edge.outbox_bytes", e.OutboxBytes, "at least edge.max_message_bytes %s, or one message closes its readers", e.MaxMessageBytes)
+	}
+	if e.Engine == "poll" && e.TLSCertFile != "" {
+		k.fail("edge.engine", e.Engine, "auto or goroutine with edge.tls_cert_file: TLS in this process needs a goroutine per connection")
+	}
+	if e.Engine == "poll" && runtime.GOOS != "linux" {
+		k.fail("edge.engine", e.Engine, "auto or goroutine on %s: the poll engine is for Linux", runtime.GOOS)
 	}
 	k.together("edge.tls_cert_file", e.TLSCertFile, "edge.tls_key_file", e.TLSKeyFile)
 }

@@ -8,8 +8,7 @@ import (
 
 // Resolve fills in what a configuration leaves to the machine: node.id from
 // the host name, edge.shards from the CPUs, edge.max_frame_bytes from
-// edge.max_message_bytes, and the engine that auto stands for. New calls it;
-// a second call changes nothing.
+// edge.max_message_bytes. New calls it; a second call changes nothing.
 func (c Config) Resolve() Config {
 	if c.Node.ID == "" {
 		host, _ := os.Hostname() // "" becomes "node" below
@@ -20,9 +19,6 @@ func (c Config) Resolve() Config {
 	}
 	if c.Edge.MaxFrameBytes == 0 {
 		c.Edge.MaxFrameBytes = c.Edge.MaxMessageBytes
-	}
-	if c.Edge.Engine == "auto" {
-		c.Edge.Engine = "goroutine"
 	}
 	return c
 }

@@ -187,7 +187,7 @@ func TestRefusedFiles(t *testing.T) {
 		"secret and its file":   {"auth:\n  hmac_secret: x\n  hmac_secret_file: " + secretFile, "hawser.yml:3: auth.hmac_secret and auth.hmac_secret_file are both set: keep one"},
 		"secret file missing":   {"auth:\n  hmac_secret_file: /nowhere/secret", "hawser.yml:2: auth.hmac_secret_file: open /nowhere/secret: no such file"},
 		"secret file empty":     {"auth:\n  hmac_secret_file: " + emptyFile, "is empty"},
-		"poll engine":           {"edge:\n  engine: poll", "hawser.yml:2: edge.engine poll: want auto or goroutine: this version has no poll engine yet"},
+		"poll engine with TLS":  {"edge:\n  engine: poll\n  tls_cert_file: c.pem\n  tls_key_file: k.pem", "hawser.yml:2: edge.engine poll: want auto or goroutine with edge.tls_cert_file"},
 		"word with a slip":      {"node:\n  log_level: inof", `hawser.yml:2: node.log_level inof: want debug, info, warn or error (did you mean "info"?)`},
 		"channels is nothing":   {"channels:", "hawser.yml:1: channels: want a list of rules, found nothing"},
 		"rule is a text":        {"channels:\n  - news", "hawser.yml:1: channels: rule 1: want a mapping with pattern and subscribe, found single value"},
@@ -462,7 +462,7 @@ func TestReload(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	c := DefaultConfig().Resolve()
-	if c.Node.ID == "" || c.Edge.Shards < 1 || c.Edge.MaxFrameBytes != c.Edge.MaxMessageBytes || c.Edge.Engine != "goroutine" {
+	if c.Node.ID == "" || c.Edge.Shards < 1 || c.Edge.MaxFrameBytes != c.Edge.MaxMessageBytes || c.Edge.Engine != "auto" {
 		t.Errorf("got %+v %+v", c.Node, c.Edge)
 	}
 	if again := c.Resolve(); !reflect.DeepEqual(again, c) {

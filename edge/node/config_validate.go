@@ -97,11 +97,7 @@ func (k *checker) tags(v reflect.Value, prefix string) {
 }
 
 func (k *checker) enum(path string, value reflect.Value, words []string) {
-	switch {
-	case slices.Contains(words, value.String()):
-	case path == "edge.engine" && value.String() == "poll":
-		k.fail(path, value.String(), "%s: this version has no poll engine yet, and auto will take it when there is one", orWords(words))
-	default:
+	if !slices.Contains(words, value.String()) {
 		k.fail(path, value.String(), "%s%s", orWords(words), didYouMean(value.String(), words))
 	}
 }

@@ -47,6 +47,7 @@ func (a Access) actors() actors.Access {
 // edge is the configuration as package edge has it, without TLS and fallback.
 func (c Config) edge() edge.Config {
 	e := edge.DefaultConfig()
+	e.Engine = c.Edge.Engine
 	e.HeaderTimeout, e.CloseTimeout = c.Edge.HeaderTimeout, c.Edge.CloseTimeout
 	e.MaxHeaderBytes = int(c.Edge.MaxHeaderBytes)
 	e.MaxMessageBytes, e.MaxFrameBytes = int(c.Edge.MaxMessageBytes), int(c.Edge.MaxFrameBytes)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"hawser/edge/bench"
 	"hawser/edge/node"
 )
 
@@ -70,7 +71,7 @@ func newRoot(p Process) *cobra.Command {
 			"applications publish, and read what clients send, with any NATS client.\n\n" +
 			"Start with: hawser dev",
 	},
-		newDev(p), newServe(p), newConfig(p), newToken(p), newCauses(), newVersion())
+		newDev(p), newServe(p), newConfig(p), newToken(p), bench.Command(), newCauses(), newVersion())
 	root.SilenceUsage, root.SilenceErrors = true, true // Main prints errors, once
 	root.SetArgs(p.Args)
 	root.SetIn(p.Stdin)

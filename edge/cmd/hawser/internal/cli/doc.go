@@ -1,5 +1,5 @@
-// Package cli is the command hawser: dev, serve, config, token, causes and
-// version. It parses flags and the environment, which nothing else reads,
+// Package cli is the command hawser: dev, serve, config, token, bench,
+// causes and version. It parses flags and the environment, which nothing else reads,
 // and calls the packages that do the work.
 //
 // # Vocabulary
