@@ -242,6 +242,10 @@ func (l *pollLoop) overdue(queue *[]deadline, now time.Time) (sockets []*pollSoc
 		sockets = append(sockets, (*queue)[n].socket)
 		n++
 	}
+	if n == len(*queue) {
+		*queue = nil // a storm's queue is not kept
+		return sockets
+	}
 	left := copy(*queue, (*queue)[n:])
 	clear((*queue)[left:])
 	*queue = (*queue)[:left]

@@ -147,6 +147,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	ticking, stopTicking := context.WithCancel(context.Background())
 	defer stopTicking()
 	loops.Go(func() { n.tickLoop(ticking, cfg.actors().TickInterval()) })
+	loops.Go(func() { trimLoop(ticking) })
 	loops.Go(func() { failed <- n.edge.Serve(edgeListener) })
 	loops.Go(func() { failed <- admin.Serve(adminListener) })
 	defer admin.Close()
