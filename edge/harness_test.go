@@ -145,7 +145,7 @@ func newRig(t *testing.T, engine string, o rigOptions) *rig {
 		t.Fatal(err)
 	}
 	r.server = server
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := ListenConfig(time.Minute).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -35,17 +36,17 @@ func TestVerifier(t *testing.T) {
 }
 
 func TestListenNamesKeyAndAddress(t *testing.T) {
-	first, err := listen("edge.listen", "127.0.0.1:0")
+	first, err := listen(new(net.ListenConfig), "edge.listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
 	address := first.Addr().String()
-	_, err = listen("admin.listen", address)
+	_, err = listen(new(net.ListenConfig), "admin.listen", address)
 	if err == nil || !strings.Contains(err.Error(), "admin.listen "+address+": another process has this port") {
 		t.Errorf("port taken: got %v", err)
 	}
-	if _, err := listen("edge.listen", "192.0.2.1:0"); err == nil || !strings.HasPrefix(err.Error(), "edge.listen 192.0.2.1:0: ") {
+	if _, err := listen(new(net.ListenConfig), "edge.listen", "192.0.2.1:0"); err == nil || !strings.HasPrefix(err.Error(), "edge.listen 192.0.2.1:0: ") {
 		t.Errorf("not our address: got %v", err)
 	}
 }

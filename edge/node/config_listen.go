@@ -10,9 +10,7 @@ import (
 
 // listen opens a TCP listener for a key. The error names the key, the address
 // and what to do.
-func listen(key, address string) (net.Listener, error) {
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // on by default since Go 1.24; such sockets refuse options that we set
+func listen(lc *net.ListenConfig, key, address string) (net.Listener, error) {
 	l, err := lc.Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s %s: another process has this port: stop it, or start with --%s and another one", key, address, key)

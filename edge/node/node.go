@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,12 +106,12 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	cfg := n.current()
 	defer n.kill(nil)
 
-	edgeListener, err := listen("edge.listen", cfg.Edge.Listen)
+	edgeListener, err := listen(edge.ListenConfig(cfg.Edge.PingInterval+cfg.Edge.PongTimeout), "edge.listen", cfg.Edge.Listen)
 	if err != nil {
 		return err
 	}
 	defer edgeListener.Close()
-	adminListener, err := listen("admin.listen", cfg.Admin.Listen)
+	adminListener, err := listen(new(net.ListenConfig), "admin.listen", cfg.Admin.Listen)
 	if err != nil {
 		return err
 	}
