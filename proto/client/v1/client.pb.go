@@ -30,8 +30,9 @@ const (
 // ClientMessage is one command of a client. Since 1.0.
 type ClientMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the client, echoed in the answer. 0 means that no answer but an
-	// error is wanted. Ids may be reused once answered.
+	// Chosen by the client, echoed in the answer. With 0 a publish is answered
+	// by an error only; other answers then come with id 0. Ids may be reused
+	// once answered.
 	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Types that are valid to be assigned to Body:
 	//
@@ -1362,8 +1363,8 @@ func (x *Disconnect) GetRetryAfterMs() uint32 {
 // Error answers a command that was not done; the connection lives.
 type Error struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// After HTTP: 400, 401, 403, 404, 409, 413, 429, 500, 503, 504. An
-	// application's own rpc errors use 1000 and above.
+	// After HTTP: 400, 401, 403, 404, 409, 413, 429, 500, 503, 504. A service's
+	// own codes pass as they are from 400 up; use 1000 and above for them.
 	Code    uint32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// True: the same command may succeed later.
