@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +20,7 @@ import (
 // Ping, Violate and SocketClosed from the goroutine that reads the socket;
 // everything else is reached by messages.
 type Conn struct {
-	mailbox // the actor's; runs it on the sender's goroutine
+	mailbox mailbox // the actor's; runs it on the sender's goroutine
 
 	// Immutable after Attach.
 	system    *System
@@ -26,7 +28,7 @@ type Conn struct {
 	pid       *actor.PID
 	transport Transport
 	tenant    string // interned
-	opened    int64  // unix milliseconds
+	opened    int64  // System.clockMillis
 	protocol  codec.Protocol
 
 	// Any goroutine.
@@ -34,12 +36,13 @@ type Conn struct {
 	seen    atomic.Uint32 // System.millis of the last bytes from the client
 	expires atomic.Uint32 // second of System.start at which the token expires; 0: never
 	frames  atomic.Int32  // Received events not yet handled
-	greeted atomic.Bool   // connected was sent
+	greeted atomic.Bool   // connected is in the outbox
 	stopped atomic.Bool   // the actor ended; what comes now is dropped
 
 	// Owned by the actor.
 	session        Session
-	handshakeToken string // until connect; "" when it came without
+	held           []*topic // acquired and not yet released
+	handshakeToken string   // until connect; "" when it came without
 
 	// Written by the actor before directory.enter; then guarded by directory.mu.
 	sessionID, user        string
@@ -49,7 +52,7 @@ type Conn struct {
 	// Owned by the shard actor.
 	hubs   []hubSlot
 	dirty  bool   // on the shard's flush list
-	pinged uint32 // System.millis of the last ping; 0: none since seen
+	pinged uint32 // seen at the last ping; while they are equal it is unanswered
 
 	slot int32 // in shard.table; guarded by shard.mu
 }
@@ -140,12 +143,7 @@ func (a connActor) Receive(ctx actor.Context) {
 // handle steps the session and does what it wants. Effects that answer at
 // once post their event behind whatever waits, so order is kept.
 func (c *Conn) handle(e Event) {
-	if received, ok := e.(Received); ok {
-		c.frames.Add(-1)
-		for _, m := range received.Messages {
-			c.system.recorder.Command(kindOf(m))
-		}
-	}
+	c.note(e)
 	scratch := effectPool.Get().(*effects)
 	scratch.list = c.session.Step(e, scratch.list[:0])
 	flush := false
@@ -159,16 +157,29 @@ func (c *Conn) handle(e Event) {
 	}
 }
 
+// note does what an event means to the shell, before the session sees it.
+func (c *Conn) note(e Event) {
+	switch e := e.(type) {
+	case Received:
+		c.frames.Add(-1)
+		for _, m := range e.Messages {
+			c.system.recorder.Command(kindOf(m))
+		}
+	case Interest:
+		if i := slices.Index(c.held, e.topic); e.Err != nil && i >= 0 {
+			c.held = slices.Delete(c.held, i, i+1)
+		}
+	}
+}
+
 // do performs one effect and reports whether a flush is owed.
 func (c *Conn) do(effect Effect) (flush bool) {
 	switch e := effect.(type) {
 	case Reply:
-		if failed := e.Message.GetError(); failed != nil {
-			c.system.recorder.CommandError(failed.Code)
-		}
-		return c.put(c.system.encoder.Message(c.protocol, e.Message))
+		return c.reply(e.Message)
 	case Pong:
-		return c.put(c.system.encoder.Pong(e.Payload))
+		first, _ := c.put(c.system.encoder.Pong(e.Payload))
+		return first
 	case Authenticate:
 		c.authenticate(e)
 	case Open:
@@ -176,11 +187,13 @@ func (c *Conn) do(effect Effect) (flush bool) {
 	case Extend:
 		c.setExpiry(e.Expires)
 	case Acquire:
-		c.system.topics.acquire(topicKey{c.tenant, e.Channel}, c, e.Attempt)
+		c.acquire(e)
 	case Release:
-		c.system.topics.release(topicKey{c.tenant, e.Channel}, c)
+		c.release(e.Channel)
 	case Join:
-		c.shard.send(join{c, c.system.topics.find(topicKey{c.tenant, e.Channel}), e.ID})
+		t := c.held[c.holding(e.Channel)]
+		t.count(c, 1)
+		c.shard.send(join{c, t, e.ID})
 	case Leave:
 		c.shard.send(leave{c, e.Channel, e.ID})
 	case Publish:
@@ -197,10 +210,15 @@ func (c *Conn) do(effect Effect) (flush bool) {
 	return false
 }
 
-// put queues f for this client. A client too slow for its own answers is
-// closed like one too slow for publications.
-func (c *Conn) put(f *Frame) (first bool) {
-	first, err := c.out.Put(f, c.system.config.OutboxBytes)
+// put queues f for this client, from any goroutine; who gets first owes a
+// flush. A client too slow for its own answers is closed like one too slow for
+// publications.
+func (c *Conn) put(f *Frame) (first bool, err error) {
+	limit := c.system.config.OutboxBytes
+	if first, err = c.out.Put(f, limit); err == ErrOverflow {
+		c.flush() // what only waits for the shard's flush does not make a client slow
+		first, err = c.out.Put(f, limit)
+	}
 	switch err {
 	case ErrOverflow:
 		c.system.recorder.Dropped(DropSlow, 1)
@@ -208,7 +226,55 @@ func (c *Conn) put(f *Frame) (first bool) {
 	case ErrSealed:
 		c.system.recorder.Dropped(DropClosed, 1)
 	}
-	return first
+	return first, err
+}
+
+// flush keeps a defect of the transport to its own connection, on goroutines
+// that are not the actor's.
+func (c *Conn) flush() {
+	defer func() {
+		if reason := recover(); reason != nil {
+			c.system.panicked(reason, flush{})
+			c.Kick(cause.Internal, c.system.config.RetryAfter)
+		}
+	}()
+	c.transport.Flush()
+}
+
+func (c *Conn) reply(m *clientv1.ServerMessage) (flush bool) {
+	if failed := m.GetError(); failed != nil {
+		c.system.recorder.CommandError(failed.Code)
+	}
+	flush, _ = c.put(c.system.encoder.Message(c.protocol, m))
+	if m.GetConnected() != nil {
+		c.greeted.Store(true) // from now on direct messages may follow
+	}
+	return flush
+}
+
+// acquire notes the topic down before it asks the broker: should that panic,
+// abort gives back what is held.
+func (c *Conn) acquire(e Acquire) {
+	t, fresh := c.system.topics.acquire(topicKey{c.tenant, e.Channel}, c, e.Attempt)
+	c.held = append(c.held, t)
+	if fresh {
+		c.system.topics.subscribe(t)
+	}
+}
+
+func (c *Conn) release(channel string) {
+	i := c.holding(channel)
+	if i < 0 {
+		return // it failed, and note dropped it
+	}
+	t := c.held[i]
+	c.held = slices.Delete(c.held, i, i+1)
+	c.system.topics.release(t, c)
+}
+
+// holding is the place of a channel in held, or -1.
+func (c *Conn) holding(channel string) int {
+	return slices.IndexFunc(c.held, func(t *topic) bool { return t.key.channel == channel })
 }
 
 func (c *Conn) authenticate(e Authenticate) {
@@ -243,7 +309,6 @@ func (c *Conn) open(e Open) {
 	if older := s.directory.enter(c); older != nil {
 		older.Kick(cause.Replaced, 0)
 	}
-	c.greeted.Store(true)
 	token := s.resumer.Issue(ResumeState{Session: c.sessionID, Tenant: c.tenant, User: c.user, Generation: c.generation})
 	var expiresIn time.Duration
 	if !e.Expires.IsZero() {
@@ -257,7 +322,9 @@ func (c *Conn) setExpiry(t time.Time) {
 		c.expires.Store(0)
 		return
 	}
-	c.expires.Store(uint32(max(t.Sub(c.system.start)/time.Second, 1)))
+	now := c.system.clock.Now()
+	at := math.Ceil(now.Sub(c.system.start).Seconds() + t.Sub(now).Seconds())
+	c.expires.Store(uint32(min(max(at, 1), math.MaxUint32))) // some issuers say year 9999
 }
 
 func (c *Conn) publish(e Publish) {
@@ -274,6 +341,7 @@ func (c *Conn) publish(e Publish) {
 // carry, and the close frame. What a slow consumer has not read by now it
 // would not read before the deadline either, so its backlog goes.
 func (c *Conn) close(e Close) {
+	defer c.transport.Finish() // also when the encoder fails: the socket must end
 	row := cause.Of(e.Code)
 	goodbye := c.system.encoder.Message(c.protocol, &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Disconnect{
 		Disconnect: &clientv1.Disconnect{Code: uint32(row.Code), Reason: row.Name, Reconnect: row.Reconnect(),
@@ -282,7 +350,6 @@ func (c *Conn) close(e Close) {
 	if n := c.out.Seal(discard, goodbye, c.system.encoder.Close(e.Code)); n > 0 {
 		c.system.recorder.Dropped(DropSlow, n)
 	}
-	c.transport.Finish()
 }
 
 // end gives everything back and stops the actor.
@@ -293,30 +360,46 @@ func (c *Conn) end(e Ended) {
 	s := c.system
 	c.shard.send(detach{c})
 	for _, channel := range e.Channels {
-		s.topics.release(topicKey{c.tenant, channel}, c)
+		c.release(channel)
 	}
-	if c.greeted.Load() {
+	if c.sessionID != "" {
 		s.directory.leave(c, s.clock.Now())
 	}
-	s.recorder.Closed(e.Code, time.Duration(s.clock.Now().UnixMilli()-c.opened)*time.Millisecond)
+	s.recorder.Closed(e.Code, time.Duration(s.clockMillis()-c.opened)*time.Millisecond)
 	s.root.Stop(c.pid)
 }
 
 // abort is for an actor that stops without having ended: its code panicked.
 // The guardian does not restart it, as a socket cannot be restarted. The
-// client gets 1011 and resumes.
+// client gets 1011 and resumes. What it held is known from held: the session
+// may have got half-way through a step.
 func (c *Conn) abort() {
 	if c.stopped.Load() {
 		return
 	}
 	c.system.recorder.Dropped(DropPanic, 1)
-	c.close(Close{Code: cause.Internal, RetryAfter: c.system.config.RetryAfter})
-	channels := make([]string, 0, len(c.session.subs))
-	for _, sub := range c.session.subs {
-		channels = append(channels, sub.channel)
+	code := cause.Internal
+	if c.session.phase == phaseClosing {
+		code = c.session.ended // the client was told already
 	}
+	defer c.end(Ended{Code: code, Channels: c.heldChannels()})
+	defer c.survive() // the goodbye may meet the same defect
 	c.session.phase = phaseEnded
-	c.end(Ended{Code: cause.Internal, Channels: channels})
+	c.close(Close{Code: cause.Internal, RetryAfter: c.system.config.RetryAfter})
+}
+
+func (c *Conn) heldChannels() []string {
+	channels := make([]string, len(c.held))
+	for i, t := range c.held {
+		channels[i] = t.key.channel
+	}
+	return channels
+}
+
+func (c *Conn) survive() {
+	if reason := recover(); reason != nil {
+		c.system.logPanic(reason, Close{})
+	}
 }
 
 // effects is a reusable effect list.

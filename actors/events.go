@@ -44,6 +44,7 @@ type (
 		Channel string
 		Attempt uint32
 		Err     error
+		topic   *topic // for the shell; the session does not look
 	}
 	// Published answers Publish.
 	Published struct {

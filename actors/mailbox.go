@@ -54,7 +54,6 @@ type mailbox struct {
 	user, system stack
 	batch        *letter // taken from user and not yet run; owned by the runner
 	invoker      actor.MessageInvoker
-	queued       atomic.Int32
 	running      atomic.Bool
 	suspended    atomic.Bool
 }
@@ -63,7 +62,6 @@ var _ actor.Mailbox = (*mailbox)(nil)
 
 // PostUserMessage implements actor.Mailbox.
 func (m *mailbox) PostUserMessage(msg any) {
-	m.queued.Add(1)
 	m.user.push(msg)
 	m.schedule()
 }
@@ -82,11 +80,14 @@ func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatc
 // Start implements actor.Mailbox.
 func (m *mailbox) Start() {}
 
-// UserMessageCount implements actor.Mailbox.
-func (m *mailbox) UserMessageCount() int { return int(m.queued.Load()) }
+// UserMessageCount implements actor.Mailbox. Only protoactor's metrics ask,
+// which stay off: to count would cost each message two atomic operations.
+func (m *mailbox) UserMessageCount() int { return 0 }
 
+// idle reports that there is nothing to run. A batch that a panic left behind
+// needs no look: the actor is suspended then, and resuming it takes a run.
 func (m *mailbox) idle() bool {
-	return m.system.empty() && (m.suspended.Load() || m.queued.Load() == 0)
+	return m.system.empty() && (m.suspended.Load() || m.user.empty())
 }
 
 // schedule runs the actor here unless it runs elsewhere already. The loop
@@ -124,7 +125,6 @@ func (m *mailbox) run() {
 		}
 		current = m.batch.msg
 		m.batch = m.batch.next
-		m.queued.Add(-1)
 		m.invoker.InvokeUserMessage(current)
 	}
 }

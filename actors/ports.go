@@ -16,7 +16,8 @@ type Broker interface {
 	// before Subscribe returns: with nil once the NATS server holds the
 	// interest, so that nothing published later is missed.
 	Subscribe(tenant, channel string, ready func(error))
-	// Unsubscribe gives up one successful or pending Subscribe of the channel.
+	// Unsubscribe gives up one Subscribe of the channel that became ready; it
+	// is called exactly once for each.
 	Unsubscribe(tenant, channel string)
 	// PublishChannel sends data to all subscribers of a channel.
 	PublishChannel(tenant, channel string, data []byte) error
@@ -56,7 +57,8 @@ type Transport interface {
 	Flush()
 	// Finish writes what the outbox still holds, which ends with a close
 	// frame, waits for the peer's close frame or a deadline, and then closes
-	// the socket. The engine then calls Conn.SocketClosed.
+	// the socket. The engine then calls Conn.SocketClosed. A connection that
+	// fails while it closes calls it again.
 	Finish()
 }
 

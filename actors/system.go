@@ -46,6 +46,7 @@ type System struct {
 	clock         Clock
 	log           *slog.Logger
 	start         time.Time
+	shutdown      func() // ends the actor system, once
 	actors        *actor.ActorSystem
 	root          *actor.RootContext
 	shards        []*shard
@@ -54,10 +55,14 @@ type System struct {
 	ping          *Frame // shared by all connections
 
 	conns    atomic.Int64
-	millis   atomic.Uint32 // since start, as of the last Tick
+	millis   atomic.Uint32 // that the node has run, as of the last Tick; wraps after 49 days
 	next     atomic.Uint32 // shard of the next connection
 	lastFail atomic.Int64  // unix second of the last logged panic
-	stopped  sync.WaitGroup
+	closing  sync.Once
+
+	// Owned by the caller of Tick.
+	ran    time.Duration // since start, without pauses, as of the last Tick
+	paused time.Duration // not counted in ran
 
 	mu     sync.Mutex
 	random io.Reader  // guarded by mu
@@ -68,6 +73,7 @@ type System struct {
 type limits struct {
 	connect    int64
 	ping, pong int32
+	gap        time.Duration // longest time between ticks that counts as silence
 }
 
 // NewSystem starts the shard actors. It returns the error of
@@ -85,16 +91,17 @@ func NewSystem(config Config, deps Deps) (*System, error) {
 		start: deps.Clock.Now(), random: deps.Random, jitter: deps.Jitter,
 		topics: newTopics(deps.Broker, config.Shards), directory: newDirectory(), ping: deps.Encoder.Ping(),
 		limits: limits{connect: config.ConnectTimeout.Milliseconds(),
-			ping: int32(config.PingInterval.Milliseconds()), pong: int32(config.PongTimeout.Milliseconds())},
+			ping: int32(config.PingInterval.Milliseconds()), pong: int32(config.PongTimeout.Milliseconds()),
+			gap: config.PongTimeout / 2},
 	}
 	// protoactor logs each panic at Info before the guardian hears of it.
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}))
+	s.shutdown = sync.OnceFunc(s.actors.Shutdown)
 	s.root = s.actors.Root.Copy().WithGuardian(guardian{s})
 	for i := range config.Shards {
 		sh := newShard(i, s)
-		s.stopped.Add(1)
 		sh.pid = s.root.Spawn(actor.PropsFromProducer(func() actor.Actor { return sh }))
 		sh.spawn.init()
 		s.shards = append(s.shards, sh)
@@ -120,11 +127,12 @@ func (s *System) Attach(p AttachParams) *Conn {
 	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: p.Tenant, protocol: p.Protocol,
 		opened: s.clockMillis(), handshakeToken: p.Token, session: newSession(s.config)}
 	c.seen.Store(s.millis.Load())
+	c.pinged = c.seen.Load() - 1 // not equal: no ping is out
 	c.pid = sh.spawn.spawn(s.root, c)
 	p.Bind(c)
+	s.recorder.Opened() // before a sweep or a drain can find c and end it
 	s.conns.Add(1)
 	sh.attach(c)
-	s.recorder.Opened()
 	return c
 }
 
@@ -159,8 +167,14 @@ type guardian struct{ system *System }
 // HandleFailure implements actor.SupervisorStrategy.
 func (g guardian) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID,
 	_ *actor.RestartStatistics, reason, message any) {
-	g.system.logPanic(reason, message)
+	g.system.logPanic(reason, message) // abort counts it
 	supervisor.StopChildren(child)
+}
+
+// panicked counts and logs a panic that a shard survived.
+func (s *System) panicked(reason, message any) {
+	s.recorder.Dropped(DropPanic, 1)
+	s.logPanic(reason, message)
 }
 
 // logPanic logs at most one panic a second: input that finds a defect must
@@ -170,19 +184,35 @@ func (s *System) logPanic(reason, message any) {
 	if s.lastFail.Swap(now) == now {
 		return
 	}
-	s.log.Error("actor failed and was stopped", "node", s.config.Node, "err", reason, "event", fmt.Sprintf("%T", message))
+	s.log.Error("actor failed", "node", s.config.Node, "err", reason, "event", fmt.Sprintf("%T", message))
 }
 
 // Tick advances the coarse clock and sweeps for silent connections. The node
 // calls it every TickInterval.
 func (s *System) Tick() {
 	t := s.clock.Now()
-	now := uint32(t.Sub(s.start) / time.Millisecond)
+	now := s.advance(t.Sub(s.start))
 	s.millis.Store(now)
 	s.directory.expire(t.Add(-s.config.ResumeWindow))
 	for _, sh := range s.shards {
-		sh.send(sweep{now})
+		if !sh.sweeping.Swap(true) { // else the last one still waits behind a backlog
+			sh.send(sweep{now})
+		}
 	}
+}
+
+// advance returns how many milliseconds the node has run. A node that was
+// paused, by a migration of its VM or a debugger, has not heard its clients:
+// but for the first half of the pong timeout the pause does not count, or the
+// first sweep after it would close everyone.
+func (s *System) advance(sinceStart time.Duration) uint32 {
+	ran := sinceStart - s.paused
+	if pause := ran - s.ran - s.limits.gap; pause > 0 {
+		s.paused += pause
+		ran -= pause
+	}
+	s.ran = ran
+	return uint32(ran / time.Millisecond)
 }
 
 // TickInterval is how often Tick wants to be called: an eighth of the shortest
@@ -215,15 +245,16 @@ func (s *System) Deliver(tenant, channel string, seq uint64, data []byte) {
 	if message == nil {
 		return
 	}
+	d := &delivery{topic: t, frames: frames}
 	for i := range t.shards {
 		if t.shards[i].live.Load() > 0 {
-			s.shards[i].deliver(&delivery{topic: t, frames: frames})
+			s.shards[i].deliver(d)
 		}
 	}
 }
 
 // DeliverUser sends data to every connection of a user on this node and
-// returns to how many.
+// returns for how many it was queued.
 func (s *System) DeliverUser(tenant, user string, data []byte) (sessions int) {
 	message := direct(data)
 	for _, c := range s.directory.ofUser(tenant, user) {
@@ -234,7 +265,8 @@ func (s *System) DeliverUser(tenant, user string, data []byte) (sessions int) {
 	return sessions
 }
 
-// DeliverSession sends data to one session and reports whether it is here.
+// DeliverSession sends data to one session and reports whether it was queued
+// for it: false when the session is not here, or on its way out.
 func (s *System) DeliverSession(tenant, session string, data []byte) bool {
 	c := s.directory.session(tenant, session)
 	return c != nil && s.direct(c, direct(data))
@@ -244,14 +276,17 @@ func direct(data []byte) *clientv1.ServerMessage {
 	return &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Direct{Direct: &clientv1.Direct{Data: data}}}
 }
 
+// direct leaves the flush to the shard, so that a burst is one write. A client
+// that was not yet told that it is connected cannot take the message.
 func (s *System) direct(c *Conn, m *clientv1.ServerMessage) bool {
-	if c.out.Sealed() {
+	if !c.greeted.Load() || c.out.Sealed() {
 		return false
 	}
-	if c.put(s.encoder.Message(c.protocol, m)) {
-		c.transport.Flush()
+	first, err := c.put(s.encoder.Message(c.protocol, m))
+	if first {
+		c.shard.send(touch{c})
 	}
-	return true
+	return err == nil
 }
 
 // SetRules replaces the channel rules for commands that come from now on.
@@ -293,24 +328,24 @@ func (s *System) Snapshot() []*Conn {
 	return all
 }
 
-// Close stops the shards and waits for them. The sockets must be gone and the
-// broker silent by then.
+// Close lets the shards finish what waits for them, stops them, and waits for
+// that; a second call waits too. The sockets must be gone and the broker
+// silent by then: what comes later is dropped.
 func (s *System) Close(ctx context.Context) error {
+	s.closing.Do(func() {
+		for _, sh := range s.shards {
+			s.root.Poison(sh.pid)
+		}
+	})
 	for _, sh := range s.shards {
-		s.root.Stop(sh.pid)
+		select {
+		case <-sh.done:
+		case <-ctx.Done():
+			return fmt.Errorf("actors: close: %d connections left: %w", s.Conns(), context.Cause(ctx))
+		}
 	}
-	done := make(chan struct{}) // closed below, when every shard has stopped
-	go func() {
-		s.stopped.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		s.actors.Shutdown()
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("actors: close: %d connections left: %w", s.Conns(), context.Cause(ctx))
-	}
+	s.shutdown()
+	return nil
 }
 
 // mint makes a session id: 128 random bits as a subject token.
@@ -336,4 +371,6 @@ func (s *System) jittered(mean time.Duration) time.Duration {
 	return mean/2 + time.Duration(s.jitter.Int64N(int64(mean)+1))
 }
 
-func (s *System) clockMillis() int64 { return s.clock.Now().UnixMilli() }
+// clockMillis is the time since start, which a change of the wall clock does
+// not touch.
+func (s *System) clockMillis() int64 { return s.clock.Now().Sub(s.start).Milliseconds() }

@@ -17,29 +17,42 @@ type topic struct {
 	shards []members // by shard number; members.conns is owned by that shard
 
 	// How many listeners use each protocol, so that a publication is encoded
-	// once for each that is used. Changed by shards, read by Deliver.
+	// once for each that is used. Changed by count, read by Deliver.
 	protocols [codec.Count]atomic.Int32
 
 	// Guarded by topics.mu.
-	refs    int  // sessions that hold or await the interest
+	refs    int  // connections that hold or await the interest
 	ready   bool // the NATS server has the interest
 	waiters []waiter
 }
 
-// members are the listeners of one shard. live mirrors len(conns) for Deliver.
+// members are the listeners of one shard. live is len(conns) plus the joins
+// under way; changed by topic.count, read by Deliver.
 type members struct {
 	conns []*Conn
 	live  atomic.Int32
 }
 
-// waiter is a session that waits for ready.
+// count counts a listener in (1) or out (-1) for Deliver: in before its join
+// is sent, out when the shard has let it go. So whoever gets one publication
+// gets the next. Were it counted in by the shard, a publication behind the
+// join in the mailbox could be delivered, and the next one be dropped by a
+// Deliver that looked before the join was done: a hole.
+func (t *topic) count(c *Conn, by int32) {
+	t.shards[c.shard.number].live.Add(by)
+	t.protocols[c.protocol].Add(by)
+}
+
+// waiter is a connection that waits for ready.
 type waiter struct {
 	conn    *Conn
 	attempt uint32
 }
 
 // topics is the node's table of channels with local subscribers. It turns the
-// subscriptions of all sessions into one interest per channel.
+// subscriptions of all sessions into one interest per channel. A topic whose
+// interest is under way stays in the table even when nobody holds it any more,
+// so that the broker's late answer cannot be taken for that of a new one.
 type topics struct {
 	broker Broker
 	shards int
@@ -53,12 +66,12 @@ func newTopics(broker Broker, shards int) *topics {
 }
 
 // acquire counts c in. c gets an Interest event, maybe before acquire returns.
-// It returns the channel's canonical name, shared by all its subscribers.
-func (ts *topics) acquire(key topicKey, c *Conn, attempt uint32) *topic {
+// fresh reports that the interest is new: the caller notes down that it holds
+// the topic, and then calls subscribe.
+func (ts *topics) acquire(key topicKey, c *Conn, attempt uint32) (t *topic, fresh bool) {
 	ts.mu.Lock()
-	t := ts.byKey[key]
-	created := t == nil
-	if created {
+	t = ts.byKey[key]
+	if fresh = t == nil; fresh {
 		t = &topic{key: key, shards: make([]members, ts.shards)}
 		ts.byKey[key] = t
 	}
@@ -68,48 +81,50 @@ func (ts *topics) acquire(key topicKey, c *Conn, attempt uint32) *topic {
 		t.waiters = append(t.waiters, waiter{c, attempt})
 	}
 	ts.mu.Unlock()
-	switch {
-	case ready:
-		c.send(Interest{Channel: key.channel, Attempt: attempt})
-	case created:
-		ts.broker.Subscribe(key.tenant, key.channel, func(err error) { ts.settle(t, err) })
+	if ready {
+		c.send(Interest{Channel: key.channel, Attempt: attempt, topic: t})
 	}
-	return t
+	return t, fresh
+}
+
+// subscribe asks the broker for the interest of a fresh topic.
+func (ts *topics) subscribe(t *topic) {
+	ts.broker.Subscribe(t.key.tenant, t.key.channel, func(err error) { ts.settle(t, err) })
 }
 
 // settle tells everyone who waited. A failed interest is gone, so that the
-// next subscriber tries again.
+// next subscriber tries again; one that nobody wants any more is given back.
 func (ts *topics) settle(t *topic, err error) {
 	ts.mu.Lock()
 	waiters := t.waiters
 	t.waiters = nil
 	t.ready = err == nil
-	if err != nil && ts.byKey[t.key] == t {
+	unwanted := t.ready && t.refs == 0
+	if err != nil || unwanted {
 		delete(ts.byKey, t.key)
 	}
 	ts.mu.Unlock()
+	if unwanted {
+		ts.broker.Unsubscribe(t.key.tenant, t.key.channel)
+	}
 	for _, w := range waiters {
-		w.conn.send(Interest{Channel: t.key.channel, Attempt: w.attempt, Err: err})
+		w.conn.send(Interest{Channel: t.key.channel, Attempt: w.attempt, Err: err, topic: t})
 	}
 }
 
-// release counts c out again. The last one gives the interest back.
-func (ts *topics) release(key topicKey, c *Conn) {
+// release counts c out again. The last one gives the interest back, or leaves
+// that to settle.
+func (ts *topics) release(t *topic, c *Conn) {
 	ts.mu.Lock()
-	t := ts.byKey[key]
-	if t == nil { // failed meanwhile; settle removed it
-		ts.mu.Unlock()
-		return
-	}
 	t.waiters = slices.DeleteFunc(t.waiters, func(w waiter) bool { return w.conn == c })
 	t.refs--
-	last := t.refs == 0
+	last := t.refs == 0 && t.ready // one that failed is not ready, and out of the table
 	if last {
-		delete(ts.byKey, key)
+		delete(ts.byKey, t.key)
 	}
 	ts.mu.Unlock()
 	if last {
-		ts.broker.Unsubscribe(key.tenant, key.channel)
+		ts.broker.Unsubscribe(t.key.tenant, t.key.channel)
 	}
 }
 
