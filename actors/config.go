@@ -138,10 +138,10 @@ func (c Config) Validate() error {
 		return bad("MaxRPCInFlight", c.MaxRPCInFlight, "1 to 10000")
 	case c.RateMessages < 0 || c.RateMessages > 1_000_000:
 		return bad("RateMessages", c.RateMessages, "0 to 1000000")
-	case c.RateMessages > 0 && c.RateBurst < 1:
-		return bad("RateBurst", c.RateBurst, "1 or more with RateMessages")
-	case c.RateBytes < 0:
-		return bad("RateBytes", c.RateBytes, "0 or more")
+	case c.RateBurst < 0 || c.RateBurst > 1_000_000 || c.RateMessages > 0 && c.RateBurst == 0:
+		return bad("RateBurst", c.RateBurst, "1 to 1000000, or 0 without RateMessages")
+	case c.RateBytes < 0 || c.RateBytes > 1<<30:
+		return bad("RateBytes", c.RateBytes, "0 to 1 GiB")
 	}
 	for i, r := range c.Rules {
 		if err := names.CheckPattern(r.Pattern); err != nil {

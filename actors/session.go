@@ -41,16 +41,17 @@ type Session struct {
 	config *settings // shared by all sessions
 
 	phase    phase
+	renewing bool       // a refresh is under way
 	ended    cause.Code // set with phaseClosing
 	attempts uint32     // subscriptions tried so far
-	inFlight uint16     // rpc
 	strikes  uint32     // commands over the rate since the last good one
+	inFlight uint16     // rpc
 
 	user    string
 	grants  *grants // nil when the token grants no pattern
 	subs    []subscription
 	waiting []*clientv1.ClientMessage // nil but in phaseVerifying
-	offer   *offer                    // nil but before phaseOpen
+	offer   *offer                    // nil but between connect and verified
 
 	messages, bytes bucket
 }
@@ -58,7 +59,7 @@ type Session struct {
 // grants are the patterns of a token.
 type grants struct{ subscribe, publish []string }
 
-// offer is what is kept of connect until the session is open.
+// offer is what is kept of connect until the token is verified.
 type offer struct{ resumeToken, clientName string }
 
 // newSession starts a session in front of its connect command.
@@ -79,7 +80,7 @@ func (s *Session) Step(e Event, out []Effect) []Effect {
 	case Received:
 		return s.received(e, out)
 	case PingFrame:
-		if s.spend(e.Now, 1, len(e.Payload)) {
+		if s.spendBytes(e.Now, len(e.Payload)) && s.spendMessage(e.Now) {
 			return append(out, Pong{e.Payload})
 		}
 		return s.overRate(0, out)
@@ -127,16 +128,19 @@ func (s *Session) close(code cause.Code, retryAfter time.Duration, out []Effect)
 	return append(out, Close{Code: code, RetryAfter: retryAfter})
 }
 
+// received runs the commands of a frame. A frame over the byte rate is refused
+// with all its commands, and an empty one counts as a command: else it would
+// be free.
 func (s *Session) received(e Received, out []Effect) []Effect {
-	for i, m := range e.Messages {
-		bytes := 0
-		if i == 0 {
-			bytes = e.Bytes
-		}
-		if !s.spend(e.Now, 1, bytes) {
-			out = s.overRate(m.Id, out)
-		} else {
+	paid := s.spendBytes(e.Now, e.Bytes)
+	if len(e.Messages) == 0 && !(paid && s.spendMessage(e.Now)) {
+		return s.overRate(0, out)
+	}
+	for _, m := range e.Messages {
+		if paid && s.spendMessage(e.Now) {
 			out = s.command(m, out)
+		} else {
+			out = s.overRate(m.Id, out)
 		}
 		if s.phase == phaseClosing {
 			return out
@@ -148,10 +152,12 @@ func (s *Session) received(e Received, out []Effect) []Effect {
 // byteBurst is how many seconds of RateBytes may come at once.
 const byteBurst = 2
 
-func (s *Session) spend(now time.Time, messages, bytes int) bool {
-	c := s.config
-	ok := s.messages.take(now, messages, c.RateMessages, c.RateBurst) &&
-		s.bytes.take(now, bytes, c.RateBytes, byteBurst*c.RateBytes)
+func (s *Session) spendBytes(now time.Time, bytes int) bool {
+	return s.bytes.take(now, bytes, s.config.RateBytes, byteBurst*s.config.RateBytes)
+}
+
+func (s *Session) spendMessage(now time.Time) bool {
+	ok := s.messages.take(now, 1, s.config.RateMessages, s.config.RateBurst)
 	if ok {
 		s.strikes = 0
 	}
@@ -191,7 +197,7 @@ func (s *Session) command(m *clientv1.ClientMessage, out []Effect) []Effect {
 	case *clientv1.ClientMessage_Rpc:
 		return s.rpc(m.Id, body.Rpc, out)
 	case *clientv1.ClientMessage_Refresh:
-		return append(out, Authenticate{ID: m.Id, Token: body.Refresh.GetToken(), Refresh: true})
+		return s.refresh(m.Id, body.Refresh.GetToken(), out)
 	case *clientv1.ClientMessage_Ping:
 		return append(out, Reply{&clientv1.ServerMessage{Id: m.Id, Body: &clientv1.ServerMessage_Pong{Pong: &clientv1.Pong{}}}})
 	}
@@ -217,12 +223,17 @@ func (s *Session) verified(e Verified, out []Effect) []Effect {
 	if e.Refresh {
 		return s.refreshed(e, out)
 	}
+	if s.offer == nil {
+		return out // answered before
+	}
 	if e.Err != nil {
 		return s.unverified(e, out)
 	}
 	s.adopt(e.Identity)
-	return append(out, Open{ID: e.ID, User: s.user, ResumeToken: s.offer.resumeToken,
-		ClientName: s.offer.clientName, Expires: e.Identity.Expires})
+	offer := s.offer
+	s.offer = nil
+	return append(out, Open{ID: e.ID, User: s.user, ResumeToken: offer.resumeToken,
+		ClientName: offer.clientName, Expires: e.Identity.Expires})
 }
 
 func (s *Session) adopt(id Identity) {
@@ -242,7 +253,18 @@ func (s *Session) unverified(e Verified, out []Effect) []Effect {
 	return s.close(code, s.config.RetryAfter, append(out, reply))
 }
 
+// refresh allows one at a time: the answers of two could come in either order
+// and leave the older token in force.
+func (s *Session) refresh(id uint32, token string, out []Effect) []Effect {
+	if s.renewing {
+		return append(out, refuse(id, 429, "one refresh at a time", true))
+	}
+	s.renewing = true
+	return append(out, Authenticate{ID: id, Token: token, Refresh: true})
+}
+
 func (s *Session) refreshed(e Verified, out []Effect) []Effect {
+	s.renewing = false
 	switch {
 	case e.Err != nil: // the old token still counts, until it expires
 		return append(out, failure(e.ID, e.Err))
@@ -259,6 +281,9 @@ func (s *Session) refreshed(e Verified, out []Effect) []Effect {
 }
 
 func (s *Session) opened(e Opened, out []Effect) []Effect {
+	if s.phase != phaseVerifying {
+		return out // answered before
+	}
 	s.phase = phaseOpen
 	c := s.config
 	out = append(out, Reply{&clientv1.ServerMessage{Id: e.ID, Body: &clientv1.ServerMessage_Connected{Connected: &clientv1.Connected{
@@ -267,7 +292,7 @@ func (s *Session) opened(e Opened, out []Effect) []Effect {
 		ResumeMs: uint32(c.ResumeWindow.Milliseconds()), ExpiresMs: uint64(e.ExpiresIn.Milliseconds()),
 	}}}})
 	waiting := s.waiting
-	s.waiting, s.offer = nil, nil
+	s.waiting = nil
 	for _, m := range waiting {
 		if out = s.command(m, out); s.phase == phaseClosing {
 			break
@@ -390,6 +415,9 @@ func (s *Session) rpc(id uint32, r *clientv1.Rpc, out []Effect) []Effect {
 }
 
 func (s *Session) answered(e Answered, out []Effect) []Effect {
+	if s.inFlight == 0 {
+		return out // answered before
+	}
 	s.inFlight--
 	if e.Err != nil {
 		return append(out, failure(e.ID, e.Err))
