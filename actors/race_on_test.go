@@ -1,0 +1,6 @@
+//go:build race
+
+package actors
+
+// raceEnabled tells tests that count allocations.
+const raceEnabled = true
