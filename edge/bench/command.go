@@ -82,7 +82,35 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 func runCommand(ctx context.Context, out, progress io.Writer, o options, launch launcher, which []scenario) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	targets, err := openTargets(ctx, o, launch)
+	r := &runner{options: o, launch: launch, progress: progress, report: newReport(o)}
+	var err error
+	for _, s := range which {
+		if err = r.run(ctx, s); err != nil {
+			err = fmt.Errorf("%s: %w", s.name, err)
+			break
+		}
+	}
+	if len(r.report.Runs) == 0 {
+		return err
+	}
+	r.report.compare()
+	return errors.Join(err, r.report.write(out, o.format))
+}
+
+// runner is one command.
+type runner struct {
+	options  options
+	launch   launcher
+	progress io.Writer
+	report   *Report
+	source   int // of the next swarm, see swarm.source
+}
+
+// run runs one scenario on all targets. Servers of ours are started anew for
+// each: what a server keeps of ten thousand connections that have gone would
+// make those of the next scenario look cheap.
+func (r *runner) run(ctx context.Context, s scenario) error {
+	targets, err := openTargets(ctx, r.options, r.launch)
 	defer func() {
 		for _, t := range targets {
 			t.close()
@@ -91,29 +119,15 @@ func runCommand(ctx context.Context, out, progress io.Writer, o options, launch 
 	if err != nil {
 		return err
 	}
-	report := newReport(o)
-	err = measure(ctx, progress, report, o, targets, which)
-	if len(report.Runs) == 0 {
-		return err
-	}
-	report.compare()
-	return errors.Join(err, report.write(out, o.format))
-}
-
-func measure(ctx context.Context, progress io.Writer, report *Report, o options, targets []*target, which []scenario) error {
 	for _, t := range targets {
-		if note := noteMeter(t); note != "" {
-			report.Notes = append(report.Notes, note)
-		}
-	}
-	for _, s := range which {
-		for _, t := range targets {
-			fmt.Fprintf(progress, "%s: %s, %d connections\n", s.name, t.name, o.conns)
-			runs, err := s.run(ctx, t, o)
-			report.Runs = append(report.Runs, runs...)
-			if err != nil {
-				return fmt.Errorf("%s on %s: %w", s.name, t.name, err)
-			}
+		r.report.note(noteMeter(t))
+		fmt.Fprintf(r.progress, "%s: %s, %d connections\n", s.name, t.name, r.options.conns)
+		t.source = r.source
+		runs, err := s.run(ctx, t, r.options)
+		r.source = t.source
+		r.report.Runs = append(r.report.Runs, runs...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
 	return nil

@@ -75,6 +75,13 @@ func (r *Run) addLatency(name string, h *histogram) {
 	r.add(name+"_max_ms", float64(h.most.Microseconds())/1000)
 }
 
+// note adds what the reader should know, once.
+func (r *Report) note(text string) {
+	if text != "" && !slices.Contains(r.Notes, text) {
+		r.Notes = append(r.Notes, text)
+	}
+}
+
 func (r *Run) value(name string) (float64, bool) {
 	for _, v := range r.Values {
 		if v.Name == name {

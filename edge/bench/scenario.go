@@ -96,9 +96,10 @@ func runIdle(ctx context.Context, t *target, o options) ([]Run, error) {
 }
 
 // warmUp has the server make what it makes once: pools, shards, the interest
-// in a channel. It would be counted as the first connection's.
+// in a channel. It would be counted as the first connection's. Few connections
+// do, and leave little behind that would make the others look cheap.
 func warmUp(ctx context.Context, t *target, o options) error {
-	o.conns = min(o.conns, 100)
+	o.conns = min(o.conns, 16)
 	s, err := newSwarm(t.swarmConfig(o))
 	if err != nil {
 		return err

@@ -122,10 +122,13 @@ func (r *Run) addCPU(before, after usage, known bool, unit time.Duration, name s
 	}
 }
 
-// noteMeter is said once when the server's figures are missing.
+// noteMeter says how far the server's own figures go.
 func noteMeter(t *target) string {
-	if _, ok := t.meter.(noMeter); ok {
+	switch _, none := t.meter.(noMeter); {
+	case none:
 		return fmt.Sprintf("no CPU and memory of %s: give --admin http://host:port or --pid", t.name)
+	case t.child == nil:
+		return fmt.Sprintf("%s was not started by this command: what it did before and for others is in its CPU and memory", t.name)
 	}
 	return ""
 }
