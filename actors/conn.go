@@ -27,7 +27,7 @@ type Conn struct {
 	shard     *shard
 	pid       *actor.PID
 	transport Transport
-	tenant    string // interned
+	tenant    string // interned: the handshake's string would keep the whole request
 	opened    int64  // System.clockMillis
 	protocol  codec.Protocol
 

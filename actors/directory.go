@@ -15,14 +15,14 @@ type directory struct {
 
 	// Sessions without a connection, until the resume window has passed.
 	// Guarded by mu; gone is in the order of leaving.
-	resumable map[topicKey]time.Time // when it left
+	resumable map[topicKey]int64 // when it left, unix nanoseconds
 	gone      []departure
 }
 
 // departure is a session that lost its connection.
 type departure struct {
 	key topicKey
-	at  time.Time
+	at  int64 // unix nanoseconds
 }
 
 // maxResumable bounds the sessions remembered without a connection. Overflow:
@@ -31,7 +31,7 @@ type departure struct {
 const maxResumable = 1 << 17
 
 func newDirectory() *directory {
-	return &directory{sessions: make(map[topicKey]*Conn), users: make(map[topicKey]*Conn), resumable: make(map[topicKey]time.Time)}
+	return &directory{sessions: make(map[topicKey]*Conn), users: make(map[topicKey]*Conn), resumable: make(map[topicKey]int64)}
 }
 
 // knows reports whether a session has a connection, or had one of late.
@@ -47,9 +47,9 @@ func (d *directory) knows(tenant, session string) bool {
 func (d *directory) expire(before time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := 0
-	for n < len(d.gone) && (d.gone[n].at.Before(before) || len(d.gone)-n > maxResumable) {
-		if d.resumable[d.gone[n].key].Equal(d.gone[n].at) { // not if it came back and left again
+	n, limit := 0, before.UnixNano()
+	for n < len(d.gone) && (d.gone[n].at < limit || len(d.gone)-n > maxResumable) {
+		if d.resumable[d.gone[n].key] == d.gone[n].at { // not if it came back and left again
 			delete(d.resumable, d.gone[n].key)
 		}
 		n++
@@ -90,8 +90,9 @@ func (d *directory) leave(c *Conn, now time.Time) {
 	key := topicKey{c.tenant, c.sessionID}
 	if d.sessions[key] == c {
 		d.unlink(c)
-		d.resumable[key] = now
-		d.gone = append(d.gone, departure{key, now})
+		at := now.UnixNano()
+		d.resumable[key] = at
+		d.gone = append(d.gone, departure{key, at})
 	}
 }
 

@@ -104,6 +104,24 @@ func TestDeparturesAreBounded(t *testing.T) {
 	}
 }
 
+// BenchmarkDeparture reports what a session without a connection costs until
+// the resume window has passed.
+func BenchmarkDeparture(b *testing.B) {
+	const n = maxResumable
+	d := newDirectory()
+	before := heap()
+	for i := range n {
+		c := &Conn{tenant: "acme", sessionID: fmt.Sprintf("%022d", i)}
+		d.enter(c)
+		d.leave(c, time.Unix(0, int64(i)))
+	}
+	b.ReportMetric(float64(heap()-before)/n, "B/session")
+	b.ReportMetric(0, "ns/op")
+	if len(d.resumable) != n {
+		b.Errorf("%d remembered, want %d", len(d.resumable), n)
+	}
+}
+
 // TestComebackIsNotForgotten: a session that left, came back and left again is
 // remembered from its last departure.
 func TestComebackIsNotForgotten(t *testing.T) {

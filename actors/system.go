@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -124,7 +125,7 @@ type AttachParams struct {
 // the first frame and owes one SocketClosed in the end.
 func (s *System) Attach(p AttachParams) *Conn {
 	sh := s.shards[int(s.next.Add(1))%len(s.shards)]
-	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: p.Tenant, protocol: p.Protocol,
+	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: unique.Make(p.Tenant).Value(), protocol: p.Protocol,
 		opened: s.clockMillis(), handshakeToken: p.Token, session: newSession(s.config)}
 	c.seen.Store(s.millis.Load())
 	c.pinged = c.seen.Load() - 1 // not equal: no ping is out
