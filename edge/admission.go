@@ -81,7 +81,8 @@ func (a *admission) set(l Limits) {
 	}
 }
 
-// enter counts a socket in, or says why not. A socket let in owes a leave.
+// enter counts a socket in, or says why not. A socket let in owes a leave. An
+// invalid address, of a balancer, does not count per address: see claim.
 func (a *admission) enter(remote netip.Addr) *Refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,15 +91,29 @@ func (a *admission) enter(remote netip.Addr) *Refusal {
 		return RefuseDraining
 	case a.limits.MaxConns > 0 && a.conns >= a.limits.MaxConns:
 		return RefuseFull
-	case a.limits.MaxConnsPerIP > 0 && a.perIP[remote] >= a.limits.MaxConnsPerIP:
+	case a.limits.MaxConnsPerIP > 0 && remote.IsValid() && a.perIP[remote] >= a.limits.MaxConnsPerIP:
 		return RefusePerIP
 	case a.bucket != nil && !a.bucket.Allow():
 		return RefuseRate
 	}
 	a.conns++
-	if a.limits.MaxConnsPerIP > 0 {
+	if a.limits.MaxConnsPerIP > 0 && remote.IsValid() {
 		a.perIP[remote]++
 	}
+	return nil
+}
+
+// claim counts a socket of a balancer for the client behind it.
+func (a *admission) claim(client netip.Addr) *Refusal {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.limits.MaxConnsPerIP == 0 || !client.IsValid() {
+		return nil
+	}
+	if a.perIP[client] >= a.limits.MaxConnsPerIP {
+		return RefusePerIP
+	}
+	a.perIP[client]++
 	return nil
 }
 
@@ -122,17 +137,17 @@ func (a *admission) count() int {
 	return a.conns
 }
 
-// clientAddr is what MaxConnsPerIP counts by: the address, or its /64, which
-// is what one IPv6 customer gets.
-func clientAddr(addr net.Addr) netip.Addr {
+// peerAddr is the address of the other end of TCP.
+func peerAddr(addr net.Addr) netip.Addr {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
-	return countedAddr(tcp.AddrPort().Addr().Unmap())
+	return tcp.AddrPort().Addr().Unmap()
 }
 
-// countedAddr is the address, or the /64 of an IPv6 address.
+// countedAddr is what MaxConnsPerIP counts by: the address, or its /64, which
+// is what one IPv6 customer gets.
 func countedAddr(ip netip.Addr) netip.Addr {
 	if !ip.Is6() {
 		return ip

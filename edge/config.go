@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"hawser/edge/frame"
@@ -38,6 +39,10 @@ type Config struct {
 	MaxFrameBytes int
 	// Limits are what admission refuses beyond.
 	Limits Limits
+	// ProxyFrom are the addresses of balancers that send a PROXY protocol
+	// version 2 header before each connection; one without it is refused. From
+	// any other address such a header is not HTTP, and gets 400. Default none.
+	ProxyFrom []netip.Prefix
 	// TLS ends TLS in this process. Nil serves plain TCP.
 	TLS *tls.Config
 	// Fallback serves HTTP requests that are not for /ws/. Nil answers 404.

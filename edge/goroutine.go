@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,7 +105,12 @@ func (e *goroutineEngine) Serve(ln net.Listener) error {
 
 // accept turns the excess away before it costs a goroutine.
 func (e *goroutineEngine) accept(nc net.Conn) {
-	remote := clientAddr(nc.RemoteAddr())
+	peer := peerAddr(nc.RemoteAddr())
+	proxied := e.config.trusts(peer)
+	remote := countedAddr(peer)
+	if proxied {
+		remote = netip.Addr{} // known after the PROXY header
+	}
 	if refusal := e.admission.enter(remote); refusal != nil {
 		e.recorder.Refused(refusal)
 		if e.config.TLS == nil { // a TLS client could not read it
@@ -118,29 +124,40 @@ func (e *goroutineEngine) accept(nc net.Conn) {
 	e.mu.Lock()
 	e.pending[nc] = struct{}{}
 	e.mu.Unlock()
-	go e.shake(nc, remote, time.Now()) // joined by conns
+	go e.shake(nc, remote, proxied, time.Now()) // joined by conns
 }
 
 // shake does the handshake. Whatever comes of it, the socket stays counted
 // until leave.
-func (e *goroutineEngine) shake(nc net.Conn, remote netip.Addr, accepted time.Time) {
+func (e *goroutineEngine) shake(raw net.Conn, remote netip.Addr, proxied bool, accepted time.Time) {
 	taken := false
 	defer func() {
 		if reason := recover(); reason != nil {
 			e.logPanic(reason)
 		}
 		e.mu.Lock()
-		delete(e.pending, nc)
+		delete(e.pending, raw)
 		e.mu.Unlock()
 		if !taken {
-			nc.Close()
+			raw.Close()
 			e.leave(remote)
 		}
 	}()
-	nc.SetDeadline(time.Now().Add(e.config.HeaderTimeout))
+	raw.SetDeadline(time.Now().Add(e.config.HeaderTimeout))
 	buf := e.heads.Get().(*[]byte)
 	defer e.heads.Put(buf)
-	head, early, refusal := readHead(nc, *buf)
+	var refusal *Refusal
+	if proxied {
+		remote, refusal = e.unwrap(raw, *buf)
+	}
+	nc := raw
+	if e.config.TLS != nil {
+		nc = tls.Server(raw, e.config.TLS)
+	}
+	var head, early []byte
+	if refusal == nil {
+		head, early, refusal = readHead(nc, *buf)
+	}
 	var r *http.Request
 	if refusal == nil {
 		r, refusal = parseRequest(head)
@@ -162,6 +179,28 @@ func (e *goroutineEngine) shake(nc net.Conn, remote netip.Addr, accepted time.Ti
 		e.answerHealth(nc, req)
 	default:
 		taken = e.start(nc, remote, req, bytes.Clone(early), accepted)
+	}
+}
+
+// unwrap reads the PROXY header of a balancer, and not a byte more.
+func (e *goroutineEngine) unwrap(nc net.Conn, buf []byte) (remote netip.Addr, refusal *Refusal) {
+	buf = buf[:min(len(buf), proxyMaxBytes)]
+	for n, want := 0, proxyFixedBytes; ; {
+		k, err := nc.Read(buf[n:min(want, len(buf))])
+		n += k
+		client, size, bad := parseProxy(buf[:n])
+		switch {
+		case bad != nil || err != nil && size == 0:
+			return netip.Addr{}, RefuseBadRequest
+		case size > 0:
+			client = countedAddr(client)
+			if refusal := e.admission.claim(client); refusal != nil {
+				return netip.Addr{}, refusal
+			}
+			return client, nil
+		case n >= proxyFixedBytes:
+			want = proxyFixedBytes + int(buf[14])<<8 + int(buf[15])
+		}
 	}
 }
 

@@ -142,7 +142,11 @@ func remoteOf(addr syscall.Sockaddr) netip.Addr {
 // accepted turns the excess away before it costs anything, and gives the rest
 // to the loop with the fewest sockets.
 func (e *pollEngine) accepted(fd int, remote netip.Addr) {
+	proxied := e.config.trusts(remote)
 	remote = countedAddr(remote)
+	if proxied {
+		remote = netip.Addr{} // known after the PROXY header
+	}
 	if refusal := e.admission.enter(remote); refusal != nil {
 		e.recorder.Refused(refusal)
 		syscall.Write(fd, refusal.response())
@@ -156,7 +160,7 @@ func (e *pollEngine) accepted(fd int, remote netip.Addr) {
 			least = l
 		}
 	}
-	if err := least.add(fd, remote); err != nil {
+	if err := least.add(fd, remote, proxied); err != nil {
 		e.log.Warn("epoll refused a socket", "err", err)
 		syscall.Close(fd)
 		e.leave(remote)

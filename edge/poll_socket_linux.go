@@ -32,10 +32,10 @@ type pollSocket struct {
 	fd         int32
 	slot       uint32
 	generation uint32
-	remote     netip.Addr // what admission counted
 
 	// Owned by the loop.
-	peer   Peer // from stageOpen on
+	remote netip.Addr // what admission counted
+	peer   Peer       // from stageOpen on
 	guard  frame.Guard
 	rest   *remainder // nil unless something is incomplete
 	stage  pollStage
@@ -51,6 +51,7 @@ type pollSocket struct {
 // head, a frame, a fragmented message.
 type remainder struct {
 	accepted time.Time // in stageShaking
+	proxied  bool      // in stageShaking: a PROXY header comes first
 	tail     []byte    // bytes from the start of the head or frame
 	message  []byte    // complete frames of the open message, raw
 }
@@ -291,6 +292,14 @@ func (s *pollSocket) takeHead(b []byte) {
 	head := append(s.rest.tail, b...)
 	from := max(len(s.rest.tail)-3, 0)
 	s.rest.tail = head
+	if s.rest.proxied {
+		if s.unwrap(head) {
+			request := s.rest.tail
+			s.rest.tail = nil // so that the search for its end starts at its start
+			s.takeHead(request)
+		}
+		return
+	}
 	limit := s.loop.engine.config.MaxHeaderBytes
 	i := bytes.Index(head[from:], []byte("\r\n\r\n"))
 	if i < 0 && len(head) < limit {
@@ -322,6 +331,28 @@ func (s *pollSocket) takeHead(b []byte) {
 	default:
 		s.open(req, early, accepted)
 	}
+}
+
+// unwrap takes the PROXY header of a balancer off. It reports whether it was
+// whole and good.
+func (s *pollSocket) unwrap(head []byte) bool {
+	client, size, err := parseProxy(head)
+	switch {
+	case err != nil:
+		s.refuse(RefuseBadRequest)
+		return false
+	case size == 0:
+		return false
+	}
+	client = countedAddr(client)
+	if refusal := s.loop.engine.admission.claim(client); refusal != nil {
+		s.refuse(refusal)
+		return false
+	}
+	s.remote = client
+	s.rest.proxied = false
+	s.rest.tail = head[size:]
+	return true
 }
 
 // say writes to a socket that has no peer: its buffer is empty, so all fits.

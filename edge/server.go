@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"net"
 )
@@ -46,12 +45,7 @@ func newEngine(c Config, a *admission, d Deps) (Engine, error) {
 }
 
 // Serve accepts clients from ln until Stop or Close; it returns nil then.
-func (s *Server) Serve(ln net.Listener) error {
-	if s.config.TLS != nil {
-		ln = tls.NewListener(ln, s.config.TLS)
-	}
-	return s.engine.Serve(ln)
-}
+func (s *Server) Serve(ln net.Listener) error { return s.engine.Serve(ln) }
 
 // Engine is the name of the I/O engine in use.
 func (s *Server) Engine() string { return s.engine.Name() }

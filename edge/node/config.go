@@ -117,6 +117,14 @@ type EdgeConfig struct {
 	// AcceptBurst is how many new connections may come at once before
 	// accept_rate bites. Default 2000.
 	AcceptBurst int `yaml:"accept_burst" range:"1..1000000" reload:"live"`
+	// ProxyProtocolFrom are the networks of balancers that send a PROXY protocol
+	// version 2 header, such as 10.0.0.0/8. They must send it, and limits per
+	// address then count the client it names. Empty means none.
+	ProxyProtocolFrom []string `yaml:"proxy_protocol_from"`
+	// BalancerTimeout is after how long the balancer in front cuts a silent
+	// connection. 0s means that there is none. It must be above ping_interval
+	// and pong_timeout together, or it cuts before a ping can tell who is dead.
+	BalancerTimeout time.Duration `yaml:"balancer_timeout" range:"0s..24h"`
 	// RateMessages is how many commands per second one connection may send.
 	// Default 100. 0 is no limit. Above it commands get error 429, and a client
 	// that goes on is closed with 4429.

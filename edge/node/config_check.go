@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"runtime"
@@ -32,6 +33,15 @@ func (k *checker) edge(e EdgeConfig) {
 	}
 	if e.PongTimeout >= e.PingInterval {
 		k.fail("edge.pong_timeout", e.PongTimeout, "below edge.ping_interval %s, or pings overtake their pongs", formatDuration(e.PingInterval))
+	}
+	for _, network := range e.ProxyProtocolFrom {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			k.fail("edge.proxy_protocol_from", network, "a network such as 10.0.0.0/8 or 2001:db8::/32")
+		}
+	}
+	if e.BalancerTimeout > 0 && e.BalancerTimeout <= e.PingInterval+e.PongTimeout {
+		k.fail("edge.balancer_timeout", e.BalancerTimeout, "above edge.ping_interval %s + edge.pong_timeout %s, or the balancer cuts what the node would still ping",
+			formatDuration(e.PingInterval), formatDuration(e.PongTimeout))
 	}
 	if e.MaxFrameBytes > e.MaxMessageBytes {
 		k.fail("edge.max_frame_bytes", e.MaxFrameBytes, "at most edge.max_message_bytes %s, as a frame is part of a message", e.MaxMessageBytes)
@@ -211,6 +221,14 @@ func (k *checker) together(aKey, a, bKey, b string) {
 }
 
 // listeners checks the addresses, and that no two are the same.
+// ladder wants the timeouts of application, gateway and balancer in this
+// order, so that the one nearest to a fault names it.
+func (k *checker) ladder(c Config) {
+	if silence := c.Edge.PingInterval + c.Edge.PongTimeout; c.NATS.RPCTimeout >= silence {
+		k.fail("nats.rpc_timeout", c.NATS.RPCTimeout, "below edge.ping_interval + edge.pong_timeout %s: the application answers before the gateway gives up", formatDuration(silence))
+	}
+}
+
 func (k *checker) listeners(c Config) {
 	seen := map[string]string{}
 	for _, l := range c.listenAddresses() {

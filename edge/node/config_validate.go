@@ -75,6 +75,7 @@ func (c Config) check() []*KeyError {
 	k.auth(c.Auth)
 	k.channels(c.Channels)
 	k.nats(c.NATS)
+	k.ladder(c)
 	k.listeners(c)
 	return k.problems
 }

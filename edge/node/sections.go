@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"net/netip"
 
 	"hawser/actors"
 	"hawser/cluster/fabric"
@@ -52,6 +53,9 @@ func (c Config) edge() edge.Config {
 	e.MaxHeaderBytes = int(c.Edge.MaxHeaderBytes)
 	e.MaxMessageBytes, e.MaxFrameBytes = int(c.Edge.MaxMessageBytes), int(c.Edge.MaxFrameBytes)
 	e.Limits = c.limits()
+	for _, network := range c.Edge.ProxyProtocolFrom {
+		e.ProxyFrom = append(e.ProxyFrom, netip.MustParsePrefix(network)) // Validate has parsed it
+	}
 	return e
 }
 
