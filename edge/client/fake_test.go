@@ -66,13 +66,12 @@ type fake struct {
 	t        testing.TB
 	upgrader *gws.Upgrader
 
-	mu       sync.Mutex
-	dials    int
-	refused  int // dials to refuse
-	conns    map[*gws.Conn]*fakeConn
-	history  []*clientv1.ClientMessage // all commands, in order
-	perFrame []int                     // messages of each frame
-	when     []time.Time               // of each dial
+	mu      sync.Mutex
+	dials   int
+	refused int // dials to refuse
+	conns   map[*gws.Conn]*fakeConn
+	history []*clientv1.ClientMessage // all commands, in order
+	when    []time.Time               // of each dial
 
 	// Hooks, nil for the default. They run on the connection's goroutine.
 	onConnect   func(*clientv1.Connect) *clientv1.ServerMessage
@@ -149,7 +148,6 @@ func (f *fake) OnMessage(ws *gws.Conn, frame *gws.Message) {
 	}
 	f.mu.Lock()
 	f.history = append(f.history, messages...)
-	f.perFrame = append(f.perFrame, len(messages))
 	mute := f.mute
 	f.mu.Unlock()
 	for _, m := range messages {

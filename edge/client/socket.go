@@ -48,11 +48,11 @@ type socket struct {
 
 	// Owned by readLoop.
 	disconnect *clientv1.Disconnect // the server's last message
+	refused    *DisconnectError     // what of the server's made us end it
 
 	mu      sync.Mutex
 	lastID  uint32            // guarded by mu
 	waiting map[uint32]answer // guarded by mu; nil once ended
-	failed  *DisconnectError  // guarded by mu; the first error seen on our side
 	err     *DisconnectError  // set by readLoop before it closes ended
 }
 
@@ -148,16 +148,6 @@ func (s *socket) cut() {
 // abandon frees readLoop from waiting for handlers.
 func (s *socket) abandon() { s.quitOnce.Do(func() { close(s.quit) }) }
 
-// blame sets the reason for an end that this side brings about. The first
-// one stays.
-func (s *socket) blame(err *DisconnectError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed == nil {
-		s.failed = err
-	}
-}
-
 // readLoop hands each message to its caller or to pushed, until the end.
 func (s *socket) readLoop() {
 	s.ws.ReadLoop() // ends in OnClose
@@ -186,9 +176,7 @@ func (s *socket) writeLoop() {
 		case m := <-s.out:
 			buf = s.batch(buf[:0], m)
 			if err := s.ws.WriteMessage(opcode, buf); err != nil {
-				s.blame(lostPeer(fmt.Errorf("write: %w", err)))
-				s.cut() // readLoop ends of it
-				return
+				return // closed: the wire reports no other error
 			}
 		}
 	}
@@ -247,7 +235,7 @@ func (s *socket) OnMessage(_ *gws.Conn, frame *gws.Message) {
 
 // refuse ends the socket for what the server sent.
 func (s *socket) refuse(code cause.Code, err error) {
-	s.blame(violated(code, err))
+	s.refused = violated(code, err)
 	s.wire.finish(code, code.String())
 	s.cut()
 }
@@ -276,18 +264,13 @@ func (s *socket) dispatch(m *clientv1.ServerMessage) {
 }
 
 // OnClose finds the reason. gws calls it on readLoop, as its last.
-func (s *socket) OnClose(_ *gws.Conn, err error) {
-	s.mu.Lock()
-	failed := s.failed
-	s.mu.Unlock()
-	s.err = s.endOf(failed, err)
-}
+func (s *socket) OnClose(_ *gws.Conn, err error) { s.err = s.endOf(err) }
 
-// endOf picks the best witness: our own reason, the server's disconnect
-// message, a broken rule, the close frame, the read error.
-func (s *socket) endOf(failed *DisconnectError, err error) *DisconnectError {
-	if failed != nil {
-		return failed
+// endOf picks the best witness: what we refused, the server's disconnect
+// message, a broken rule, the close frame, a failed write, the read error.
+func (s *socket) endOf(err error) *DisconnectError {
+	if s.refused != nil {
+		return s.refused
 	}
 	if s.disconnect != nil {
 		return announced(s.disconnect)
@@ -301,6 +284,9 @@ func (s *socket) endOf(failed *DisconnectError, err error) *DisconnectError {
 			return disconnected(cause.NoStatus, "", nil)
 		}
 		return disconnected(cause.Code(closed.Code), string(closed.Reason), nil)
+	}
+	if unwritten := s.wire.writeError(); unwritten != nil {
+		return lostPeer(fmt.Errorf("write: %w", unwritten))
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // no close frame came first

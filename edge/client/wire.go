@@ -28,16 +28,19 @@ type wire struct {
 	writeTimeout time.Duration
 	silence      atomic.Int64 // ns a read may wait; 0 for ever
 
+	// Set by session before the loops start.
+	opened bool // the handshake is over: what follows are frames
+
 	// Owned by the reader: session in the handshake, then readLoop.
-	opened    bool   // the handshake is over: what follows are frames
 	handshook int    // bytes of the handshake read
 	ahead     []byte // read from the socket, not yet handed on
 	buffer    []byte // backs ahead in the handshake
 	guard     frame.Guard
 	ended     error // after the last byte that may be handed on
 
-	writeMu  sync.Mutex
-	finished bool // guarded by writeMu; the close frame was written
+	writeMu   sync.Mutex
+	finished  bool  // guarded by writeMu; the close frame was written, or a write failed
+	unwritten error // guarded by writeMu; of the write that failed
 }
 
 func newWire(conn net.Conn, writeTimeout time.Duration, maxMessageBytes int) *wire {
@@ -116,8 +119,7 @@ func (w *wire) fill(p []byte) (int, error) {
 		}
 	}
 	n, err := w.Conn.Read(p)
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		err = fmt.Errorf("nothing read for %v: %w", time.Duration(w.silence.Load()), err)
 	}
 	return n, err
@@ -142,16 +144,45 @@ func (w *wire) violation() *frame.Violation {
 // Write writes whole frames. After the close frame it takes and drops them:
 // RFC 6455 §5.5.1 allows no frame behind a close frame, and gws sends a second
 // one by itself.
+//
+// Nor does gws hear of an error once the handshake is over: it would close the
+// connection, and with it what the server said last and readLoop has not read
+// yet, such as when to come back. A connection that cannot be written to is
+// not silent for long: the kernel or the server ends it, or expect does. Only
+// one that takes nothing for the write timeout is closed here.
 func (w *wire) Write(p []byte) (int, error) {
 	w.writeMu.Lock()
 	defer w.writeMu.Unlock()
 	if w.finished {
 		return len(p), nil
 	}
-	if err := w.SetWriteDeadline(time.Now().Add(w.writeTimeout)); err != nil {
+	err := w.SetWriteDeadline(time.Now().Add(w.writeTimeout))
+	if err == nil {
+		_, err = w.Conn.Write(p)
+	}
+	if err == nil {
+		return len(p), nil
+	}
+	if !w.opened {
 		return 0, err
 	}
-	return w.Conn.Write(p)
+	w.finished, w.unwritten = true, err
+	if isTimeout(err) {
+		_ = w.Conn.Close()
+	}
+	return len(p), nil
+}
+
+// writeError is the error of the first failed write, or nil.
+func (w *wire) writeError() error {
+	w.writeMu.Lock()
+	defer w.writeMu.Unlock()
+	return w.unwritten
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // finish writes a close frame, the last of this side. It may wait for a write

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,8 +15,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	clientv1 "hawser/proto/client/v1"
+
 	"hawser/edge/frame"
 	"hawser/proto/cause"
+	"hawser/proto/codec"
 )
 
 // raw is a server that accepts the handshake and then sends bytes.
@@ -151,7 +155,7 @@ func TestHandshakeStatus(t *testing.T) {
 	}
 }
 
-// TestWireIsWholeFrames checks every split of a handshake answer with frames
+// TestWireHandsOnEverySplit checks every split of a handshake answer with frames
 // behind it.
 func TestWireHandsOnEverySplit(t *testing.T) {
 	const head = "HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n"
@@ -249,6 +253,57 @@ func TestDialAddr(t *testing.T) {
 	} {
 		if got := dialAddr(u); got != want {
 			t.Errorf("%s: got %s, want %s", u, got, want)
+		}
+	}
+}
+
+// A write that fails must not cost what the server said last.
+func TestWireKeepsWriteErrorsFromGWS(t *testing.T) {
+	ours, theirs := net.Pipe()
+	w := newWire(ours, time.Second, 1024)
+	w.opened = true
+	theirs.Close()
+	for range 2 {
+		if n, err := w.Write([]byte("xyz")); n != 3 || err != nil {
+			t.Errorf("write: %d, %v", n, err)
+		}
+	}
+	if !errors.Is(w.writeError(), io.ErrClosedPipe) {
+		t.Errorf("write error: got %v", w.writeError())
+	}
+	w.Close()
+}
+
+func TestWireClosesWhatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		w := newWire(ours, 3*time.Second, 1024)
+		w.opened = true
+		begin := time.Now()
+		_, _ = w.Write([]byte("nobody reads this"))
+		if _, err := w.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) || time.Since(begin) != 3*time.Second {
+			t.Errorf("read: got %v after %v, want closed after 3s", err, time.Since(begin))
+		}
+	})
+}
+
+// What waits is sent in one frame, as long as it fits.
+func TestBatch(t *testing.T) {
+	publish := func(n int) *clientv1.ClientMessage {
+		return &clientv1.ClientMessage{Id: 1, Body: &clientv1.ClientMessage_Publish{
+			Publish: &clientv1.Publish{Channel: "c", Data: []byte(`"` + strings.Repeat("x", n) + `"`)}}}
+	}
+	for _, p := range codec.All {
+		for _, c := range []struct{ waiting, size, want int }{{0, 10, 1}, {1, 10, 2}, {63, 10, 64}, {5, batchBytes / 2, 2}, {5, batchBytes, 1}} {
+			s := &socket{codec: p, out: make(chan *clientv1.ClientMessage, outLen)}
+			for range c.waiting {
+				s.out <- publish(c.size)
+			}
+			messages, err := codec.DecodeClient(p, s.batch(nil, publish(c.size)))
+			if err != nil || len(messages) != c.want || len(s.out) != c.waiting+1-c.want {
+				t.Errorf("%s, %d waiting of %d bytes: got %d in a frame and %v, want %d", p.Subprotocol(), c.waiting, c.size, len(messages), err, c.want)
+			}
 		}
 	}
 }
