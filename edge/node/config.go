@@ -122,7 +122,7 @@ type EdgeConfig struct {
 	// address then count the client it names. Empty means none.
 	ProxyProtocolFrom []string `yaml:"proxy_protocol_from"`
 	// BalancerTimeout is after how long the balancer in front cuts a silent
-	// connection. Default 0s: there is none. It must be above ping_interval
+	// connection. Default 0s, for none. It must be above ping_interval
 	// and pong_timeout together, or it cuts before a ping can tell who is dead.
 	BalancerTimeout time.Duration `yaml:"balancer_timeout" range:"0s..24h"`
 	// RateMessages is how many commands per second one connection may send.
