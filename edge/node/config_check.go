@@ -202,6 +202,10 @@ func (k *checker) natsCluster(n NATSConfig) {
 	if len(n.Routes) > 0 && n.ClusterListen == "" {
 		k.fail("nats.routes", n.Routes, "nats.cluster_listen beside it")
 	}
+	if n.URL == "" && n.JetStream && n.ClusterListen != "" && len(n.Routes) == 0 {
+		// nats-server refuses it, without the name of our key.
+		k.fail("nats.routes", "", "the cluster_listen of at least one other node, which need not run yet: clustered streams have copies there")
+	}
 	k.together("nats.cluster_name", n.ClusterName, "nats.cluster_listen", n.ClusterListen)
 	for _, route := range n.Routes {
 		if u, err := url.Parse(route); err != nil || u.Port() == "" {

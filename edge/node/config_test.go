@@ -349,6 +349,9 @@ func TestCheck(t *testing.T) {
 		"nats.routes nats://a: want nats://host:port": func(c *Config) {
 			c.NATS.ClusterName, c.NATS.ClusterListen, c.NATS.Routes = "c", "127.0.0.1:0", []string{"nats://a"}
 		},
+		`nats.routes "": want the cluster_listen of at least one other node`: func(c *Config) {
+			c.NATS.ClusterName, c.NATS.ClusterListen = "c", "127.0.0.1:0"
+		},
 	} {
 		c := good()
 		breakIt(&c)
