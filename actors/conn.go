@@ -40,9 +40,8 @@ type Conn struct {
 	stopped atomic.Bool   // the actor ended; what comes now is dropped
 
 	// Owned by the actor.
-	session        Session
-	held           []*topic // acquired and not yet released
-	handshakeToken string   // until connect; "" when it came without
+	session Session
+	held    []*topic // acquired and not yet released
 
 	// Written by the actor before directory.enter; then guarded by directory.mu.
 	sessionID, user        string
@@ -278,12 +277,7 @@ func (c *Conn) holding(channel string) int {
 }
 
 func (c *Conn) authenticate(e Authenticate) {
-	token := e.Token
-	if token == "" && !e.Refresh {
-		token = c.handshakeToken
-	}
-	c.handshakeToken = ""
-	c.system.authenticator.Verify(c.tenant, token, func(id Identity, err error) {
+	c.system.authenticator.Verify(c.tenant, e.Token, func(id Identity, err error) {
 		c.send(Verified{ID: e.ID, Refresh: e.Refresh, Identity: id, Err: err, Now: c.system.clock.Now()})
 	})
 }

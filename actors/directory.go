@@ -10,7 +10,7 @@ import (
 // once at connect, once at close, and for direct messages.
 type directory struct {
 	mu       sync.Mutex
-	sessions map[topicKey]*Conn // guarded by mu; tenant and session id
+	sessions map[string]*Conn   // guarded by mu; by session id, which is unique across tenants
 	users    map[topicKey]*Conn // guarded by mu; tenant and user: head of a list through Conn.nextOfUser
 
 	// Sessions without a connection, until the resume window has passed.
@@ -31,7 +31,7 @@ type departure struct {
 const maxResumable = 1 << 17
 
 func newDirectory() *directory {
-	return &directory{sessions: make(map[topicKey]*Conn), users: make(map[topicKey]*Conn), resumable: make(map[topicKey]int64)}
+	return &directory{sessions: make(map[string]*Conn), users: make(map[topicKey]*Conn), resumable: make(map[topicKey]int64)}
 }
 
 // knows reports whether a session has a connection, or had one of late.
@@ -40,7 +40,7 @@ func (d *directory) knows(tenant, session string) bool {
 	defer d.mu.Unlock()
 	key := topicKey{tenant, session}
 	_, left := d.resumable[key]
-	return left || d.sessions[key] != nil
+	return left || d.sessions[session] != nil
 }
 
 // expire forgets sessions that left before the given time.
@@ -64,11 +64,11 @@ func (d *directory) enter(c *Conn) (older *Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := topicKey{c.tenant, c.sessionID}
-	if older = d.sessions[key]; older != nil {
+	if older = d.sessions[c.sessionID]; older != nil {
 		c.generation = max(c.generation, older.generation+1)
 		d.unlink(older)
 	}
-	d.sessions[key] = c
+	d.sessions[c.sessionID] = c
 	delete(d.resumable, key)
 	if c.user != "" {
 		user := topicKey{c.tenant, c.user}
@@ -88,7 +88,7 @@ func (d *directory) leave(c *Conn, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := topicKey{c.tenant, c.sessionID}
-	if d.sessions[key] == c {
+	if d.sessions[c.sessionID] == c {
 		d.unlink(c)
 		at := now.UnixNano()
 		d.resumable[key] = at
@@ -97,7 +97,7 @@ func (d *directory) leave(c *Conn, now time.Time) {
 }
 
 func (d *directory) unlink(c *Conn) {
-	delete(d.sessions, topicKey{c.tenant, c.sessionID})
+	delete(d.sessions, c.sessionID)
 	if c.user == "" {
 		return
 	}
@@ -117,7 +117,10 @@ func (d *directory) unlink(c *Conn) {
 func (d *directory) session(tenant, id string) *Conn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.sessions[topicKey{tenant, id}]
+	if c := d.sessions[id]; c != nil && c.tenant == tenant {
+		return c
+	}
+	return nil
 }
 
 // ofUser returns every connection of a user.

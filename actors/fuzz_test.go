@@ -56,7 +56,7 @@ func newSessionFuzz(t *testing.T) *sessionFuzz {
 	config := DefaultConfig()
 	config.Node, config.MaxChannels, config.MaxRPCInFlight, config.RateMessages, config.RateBurst = "n1", 3, 2, 50, 20
 	config.Rules = []Rule{{Pattern: "c0", Subscribe: ByToken}, {Pattern: ">", Subscribe: Allow, Publish: Allow}}
-	return &sessionFuzz{t: t, session: newSession(newSettings(config)), now: time.Unix(1_800_000_000, 0),
+	return &sessionFuzz{t: t, session: newSession(newSettings(config), ""), now: time.Unix(1_800_000_000, 0),
 		holding: make(map[string]int), joined: make(map[string]bool)}
 }
 

@@ -132,7 +132,7 @@ func (s *story) step(line string) []Effect {
 		if err := s.config.Validate(); err != nil {
 			s.t.Fatal(err)
 		}
-		session := newSession(newSettings(s.config))
+		session := newSession(newSettings(s.config), "")
 		s.session = &session
 	}
 	w := s.words(line)

@@ -50,8 +50,7 @@ type Session struct {
 	user    string
 	grants  *grants // nil when the token grants no pattern
 	subs    []subscription
-	waiting []*clientv1.ClientMessage // nil but in phaseVerifying
-	offer   *offer                    // nil but between connect and verified
+	prelude *prelude // nil from opened on: an idle session does not keep it
 
 	messages, bytes bucket
 }
@@ -59,11 +58,19 @@ type Session struct {
 // grants are the patterns of a token.
 type grants struct{ subscribe, publish []string }
 
-// offer is what is kept of connect until the token is verified.
-type offer struct{ resumeToken, clientName string }
+// prelude is what is kept until the session is open.
+type prelude struct {
+	handshakeToken          string // came in the Authorization header
+	resumeToken, clientName string // of connect
+	waiting                 []*clientv1.ClientMessage
+	verified                bool // Open was asked for
+}
 
-// newSession starts a session in front of its connect command.
-func newSession(config *settings) Session { return Session{config: config} }
+// newSession starts a session in front of its connect command. token came with
+// the handshake, or is empty.
+func newSession(config *settings, token string) Session {
+	return Session{config: config, prelude: &prelude{handshakeToken: token}}
+}
 
 // Step takes one event and appends what is to be done about it to out.
 func (s *Session) Step(e Event, out []Effect) []Effect {
@@ -118,13 +125,13 @@ func (s *Session) socketClosed(e SocketClosed, out []Effect) []Effect {
 	for i, sub := range s.subs {
 		channels[i] = sub.channel
 	}
-	s.subs, s.waiting, s.offer, s.grants = nil, nil, nil, nil
+	s.subs, s.prelude, s.grants = nil, nil, nil
 	return append(out, Ended{Code: code, Channels: channels})
 }
 
 func (s *Session) close(code cause.Code, retryAfter time.Duration, out []Effect) []Effect {
 	s.phase, s.ended = phaseClosing, code
-	s.waiting, s.offer = nil, nil
+	s.prelude = nil
 	return append(out, Close{Code: code, RetryAfter: retryAfter})
 }
 
@@ -181,10 +188,10 @@ func (s *Session) command(m *clientv1.ClientMessage, out []Effect) []Effect {
 	case phaseNew:
 		return s.close(cause.BadRequest, 0, append(out, refuse(m.Id, 400, "connect must be the first command", false)))
 	case phaseVerifying:
-		if len(s.waiting) == maxWaiting {
+		if len(s.prelude.waiting) == maxWaiting {
 			return append(out, refuse(m.Id, 429, "too many commands before connected", true))
 		}
-		s.waiting = append(s.waiting, m)
+		s.prelude.waiting = append(s.prelude.waiting, m)
 		return out
 	}
 	switch body := m.Body.(type) {
@@ -215,25 +222,28 @@ func (s *Session) connect(id uint32, c *clientv1.Connect, out []Effect) []Effect
 		return append(out, refuse(id, 400, "client_name or client_version over 64 bytes", false))
 	}
 	s.phase = phaseVerifying
-	s.offer = &offer{resumeToken: c.ResumeToken, clientName: c.ClientName}
-	return append(out, Authenticate{ID: id, Token: c.Token})
+	s.prelude.resumeToken, s.prelude.clientName = c.ResumeToken, c.ClientName
+	token := c.Token
+	if token == "" {
+		token = s.prelude.handshakeToken
+	}
+	return append(out, Authenticate{ID: id, Token: token})
 }
 
 func (s *Session) verified(e Verified, out []Effect) []Effect {
 	if e.Refresh {
 		return s.refreshed(e, out)
 	}
-	if s.offer == nil {
+	if s.phase != phaseVerifying || s.prelude.verified {
 		return out // answered before
 	}
 	if e.Err != nil {
 		return s.unverified(e, out)
 	}
 	s.adopt(e.Identity)
-	offer := s.offer
-	s.offer = nil
-	return append(out, Open{ID: e.ID, User: s.user, ResumeToken: offer.resumeToken,
-		ClientName: offer.clientName, Expires: e.Identity.Expires})
+	s.prelude.verified = true
+	return append(out, Open{ID: e.ID, User: s.user, ResumeToken: s.prelude.resumeToken,
+		ClientName: s.prelude.clientName, Expires: e.Identity.Expires})
 }
 
 func (s *Session) adopt(id Identity) {
@@ -291,8 +301,8 @@ func (s *Session) opened(e Opened, out []Effect) []Effect {
 		PingMs: uint32(c.PingInterval.Milliseconds()), PongMs: uint32(c.PongTimeout.Milliseconds()),
 		ResumeMs: uint32(c.ResumeWindow.Milliseconds()), ExpiresMs: uint64(e.ExpiresIn.Milliseconds()),
 	}}}})
-	waiting := s.waiting
-	s.waiting = nil
+	waiting := s.prelude.waiting
+	s.prelude = nil
 	for _, m := range waiting {
 		if out = s.command(m, out); s.phase == phaseClosing {
 			break

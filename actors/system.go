@@ -126,7 +126,7 @@ type AttachParams struct {
 func (s *System) Attach(p AttachParams) *Conn {
 	sh := s.shards[int(s.next.Add(1))%len(s.shards)]
 	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: unique.Make(p.Tenant).Value(), protocol: p.Protocol,
-		opened: s.clockMillis(), handshakeToken: p.Token, session: newSession(s.config)}
+		opened: s.clockMillis(), session: newSession(s.config, p.Token)}
 	c.seen.Store(s.millis.Load())
 	c.pinged = c.seen.Load() - 1 // not equal: no ping is out
 	c.pid = sh.spawn.spawn(s.root, c)

@@ -117,6 +117,14 @@ func (a *admission) claim(client netip.Addr) *Refusal {
 	return nil
 }
 
+// counts reports whether a socket of this address was counted for it.
+func (a *admission) counts(client netip.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, counted := a.perIP[client]
+	return counted
+}
+
 // leave counts a socket out.
 func (a *admission) leave(remote netip.Addr) {
 	a.mu.Lock()

@@ -82,8 +82,9 @@ func newPollLoop(e *pollEngine, number int) (*pollLoop, error) {
 
 // add takes a socket in. Only the accept loop calls it.
 func (l *pollLoop) add(fd int, remote netip.Addr, proxied bool) error {
-	s := &pollSocket{loop: l, fd: int32(fd), remote: remote, guard: frame.NewGuard(l.engine.limits),
+	s := &pollSocket{loop: l, fd: int32(fd), guard: frame.NewGuard(l.engine.limits),
 		rest: &remainder{accepted: time.Now(), proxied: proxied}}
+	s.countAs(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next++

@@ -34,8 +34,8 @@ type pollSocket struct {
 	generation uint32
 
 	// Owned by the loop.
-	remote netip.Addr // what admission counted
-	peer   Peer       // from stageOpen on
+	remote *netip.Addr // what admission counted; nil while it counts no addresses
+	peer   Peer        // from stageOpen on
 	guard  frame.Guard
 	rest   *remainder // nil unless something is incomplete
 	stage  pollStage
@@ -128,7 +128,7 @@ func (s *pollSocket) end() {
 	}
 	syscall.Close(int(s.fd))
 	s.rest = nil
-	s.loop.engine.leave(s.remote)
+	s.loop.engine.leave(s.counted())
 }
 
 // read takes what the socket has, at most turns buffers of it. It reports
@@ -333,6 +333,21 @@ func (s *pollSocket) takeHead(b []byte) {
 	}
 }
 
+// countAs notes what admission counted. Only limits per address need it, so
+// that without them a connection does not carry its address.
+func (s *pollSocket) countAs(addr netip.Addr) {
+	if s.loop.engine.admission.counts(addr) {
+		s.remote = &addr
+	}
+}
+
+func (s *pollSocket) counted() netip.Addr {
+	if s.remote == nil {
+		return netip.Addr{}
+	}
+	return *s.remote
+}
+
 // unwrap takes the PROXY header of a balancer off. It reports whether it was
 // whole and good.
 func (s *pollSocket) unwrap(head []byte) bool {
@@ -349,7 +364,7 @@ func (s *pollSocket) unwrap(head []byte) bool {
 		s.refuse(refusal)
 		return false
 	}
-	s.remote = client
+	s.countAs(client)
 	s.rest.proxied = false
 	s.rest.tail = head[size:]
 	return true
@@ -422,10 +437,10 @@ func (s *pollSocket) giveAway(head []byte) {
 	nc, err := net.FileConn(file) // duplicates
 	file.Close()
 	if err != nil {
-		e.leave(s.remote)
+		e.leave(s.counted())
 		return
 	}
-	remote := s.remote
+	remote := s.counted()
 	web := &webConn{Conn: nc, early: head, gone: func() { e.leave(remote) }}
 	go e.web.serve(web) // ends with web.close at the latest; counted by conns
 }
