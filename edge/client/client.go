@@ -47,7 +47,7 @@ type Client struct {
 	events chan posted
 	nudge  chan struct{} // 1 deep: subscriptions changed; never closed
 	life   context.Context
-	end    context.CancelCauseFunc // ends life: handlers and token callbacks should return
+	end    context.CancelCauseFunc // ends life: handlers should return
 	kill   context.Context
 	murder context.CancelFunc // ends kill: sockets are cut without a close frame
 
@@ -140,11 +140,11 @@ func (c *Client) Close(ctx context.Context) error {
 		c.state = Closed
 	}
 	c.mu.Unlock()
+	c.post(closeCalled{}) // first: else the end of the attempt would be a loss
 	c.end(ErrClosed)
 	defer c.murder()
 	stop := context.AfterFunc(ctx, c.murder)
 	defer stop()
-	c.post(closeCalled{})
 	for _, done := range []chan struct{}{c.ran, c.dispatched} {
 		select {
 		case <-done:

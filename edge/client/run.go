@@ -56,7 +56,7 @@ func (c *Client) do(e effect) {
 	case enter:
 		c.enter(e)
 	case dial:
-		ctx, cancel := context.WithCancel(c.life)
+		ctx, cancel := context.WithCancel(c.kill)
 		c.hangUp = cancel
 		c.sessions.Go(func() {
 			defer cancel()
