@@ -68,9 +68,11 @@ func runIdle(ctx context.Context, t *target, o options) ([]Run, error) {
 	defer s.close()
 	t.meter.collect(ctx)
 	before, after, known, err := t.metered(ctx, func() error {
-		_, err := s.join(ctx, o.conns, sameChannel("bench.idle"))
+		if _, err := s.join(ctx, o.conns, sameChannel("bench.idle")); err != nil {
+			return err
+		}
 		t.meter.collect(ctx)
-		return err
+		return settle(ctx, t.meter)
 	})
 	if err != nil {
 		return nil, err
@@ -93,6 +95,38 @@ func runIdle(ctx context.Context, t *target, o options) ([]Run, error) {
 		per("runtime", before.Runtime, after.Runtime)
 	}
 	return []Run{r}, nil
+}
+
+const (
+	settleQuiet = 5 * time.Second  // the resident size must not have fallen for so long
+	settleMost  = 30 * time.Second // and if it never rests, it is taken as it is
+	settleLook  = 500 * time.Millisecond
+)
+
+// settle waits until the server's resident size stops falling: what a storm of
+// connects left behind is not what idle connections cost. Servers that give
+// nothing back are done after settleQuiet.
+func settle(ctx context.Context, m meter) error {
+	ticker := time.NewTicker(settleLook)
+	defer ticker.Stop()
+	var least int64
+	for waited, quiet := time.Duration(0), time.Duration(0); waited < settleMost && quiet < settleQuiet; waited += settleLook {
+		u, err := m.read(ctx)
+		if errors.Is(err, errNoMeter) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if quiet += settleLook; least == 0 || u.RSS < least-least/100 {
+			least, quiet = u.RSS, 0
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+	}
+	return nil
 }
 
 // warmUp has the server make what it makes once: pools, shards, the interest
