@@ -24,6 +24,7 @@ func TestBadConfig(t *testing.T) {
 		{"typo in a flag", open, []string{"--edge.lissten=127.0.0.1:0"}, nil, []string{"--edge.lissten", "did you mean --edge.listen"}},
 		{"typo in the environment", open, nil, []string{"HAWSER_EDGE_LISSTEN=127.0.0.1:0"}, []string{"HAWSER_EDGE_LISSTEN", "did you mean", "HAWSER_EDGE_LISTEN"}},
 		{"a ladder that falls", open, []string{"--edge.ping_interval=5s", "--edge.pong_timeout=6s"}, nil, []string{"edge.pong_timeout", "edge.ping_interval"}},
+		{"a gateway that gives up before the application", open, []string{"--nats.rpc_timeout=1m"}, nil, []string{"nats.rpc_timeout", "edge.ping_interval"}},
 		{"nobody could connect", "channels: []\n", nil, nil, []string{"auth"}},
 		{"short secret", "auth: {hmac_secret: short}\n", nil, nil, []string{"auth.hmac_secret", "32"}},
 		{"bad unit", open, []string{"--edge.ping_interval=25"}, nil, []string{"edge.ping_interval", "25"}},

@@ -159,7 +159,8 @@ func TestSlowConsumer(t *testing.T) {
 // found by its missing pong.
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
-	h := startHawser(t, setup{args: []string{"--edge.ping_interval=500ms", "--edge.pong_timeout=300ms", "--edge.close_timeout=200ms"}})
+	h := startHawser(t, setup{args: []string{"--edge.ping_interval=500ms", "--edge.pong_timeout=300ms",
+		"--edge.close_timeout=200ms", "--nats.rpc_timeout=400ms"}})
 	healthy := subscribeSDK(t, dialSDK(t, h, client.Config{}), "news")
 	dead, _ := connectRaw(t, h, "")
 	eventually(t, "the dead peer is closed", func() bool { return h.metric(closedBy("pong_timeout")) == 1 })
