@@ -35,6 +35,7 @@
 // # Invariants
 //
 //   - No byte reaches gws, and no frame a Peer, that frame.Guard did not pass.
+//     inbound.go is the one reading of frames, for both engines.
 //   - Nothing here blocks on a client: reads have a deadline until the
 //     handshake is done, writes are non-blocking or on their own goroutine.
 //   - Every socket let in by admission leaves it once; every Peer bound gets

@@ -18,11 +18,12 @@ import (
 
 	"hawser/actors"
 	"hawser/edge/frame"
+	"hawser/proto/cause"
 	"hawser/proto/codec"
 )
 
-// goroutineEngine reads each connection on a goroutine of its own, with gws'
-// ReadLoop. It is the engine for TLS in process and for systems without epoll.
+// goroutineEngine reads each connection on a goroutine of its own. It is the
+// engine for TLS in process and for systems without epoll.
 type goroutineEngine struct {
 	// Immutable after newGoroutineEngine.
 	config    Config
@@ -36,6 +37,7 @@ type goroutineEngine struct {
 	health    *gws.Upgrader
 	heads     sync.Pool // *[]byte of MaxHeaderBytes
 	web       *webServer
+	inflows   *inflows
 
 	conns    sync.WaitGroup // handshakes and sockets
 	stopping atomic.Bool
@@ -51,7 +53,7 @@ var _ Engine = (*goroutineEngine)(nil)
 
 func newGoroutineEngine(c Config, a *admission, d Deps) *goroutineEngine {
 	e := &goroutineEngine{config: c, limits: c.frameLimits(), admission: a, sessions: d.Sessions, recorder: d.Recorder,
-		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), pending: make(map[net.Conn]struct{})}
+		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), pending: make(map[net.Conn]struct{}), inflows: newInflows(c)}
 	for p := range codec.Protocol(codec.Count) {
 		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
 	}
@@ -72,7 +74,7 @@ func newUpgrader(c Config, subprotocol string) *gws.Upgrader {
 	if subprotocol != "" {
 		o.SubProtocols = []string{subprotocol}
 	}
-	return gws.NewUpgrader(events{}, o)
+	return gws.NewUpgrader(new(gws.BuiltinEventHandler), o)
 }
 
 // Name implements Engine.
@@ -218,24 +220,28 @@ func (e *goroutineEngine) refuse(nc net.Conn, refusal *Refusal) {
 
 // start makes a WebSocket of nc. It reports whether a socket took over.
 func (e *goroutineEngine) start(nc net.Conn, remote netip.Addr, req request, early []byte, accepted time.Time) bool {
-	k := newSocket(e, nc, remote, early)
 	// gws takes the first of its own subprotocols that the request lists, so
 	// the request may list no other.
 	req.http.Header.Set("Sec-Websocket-Protocol", req.protocol.Subprotocol())
 	req.http.Header.Del("Sec-Websocket-Extensions") // permessage-deflate is not offered
-	ws, err := k.upgrade(e.upgraders[req.protocol], req.http)
+	var answer capture
+	_, err := e.upgraders[req.protocol].UpgradeFromConn(&answer, nil, req.http)
+	if err == nil {
+		_, err = nc.Write(answer.written)
+	}
 	if err != nil {
 		e.recorder.Refused(RefuseBadRequest)
 		return false
 	}
 	nc.SetDeadline(time.Time{})
 	e.recorder.Handshake(time.Since(accepted))
+	k := newSocket(e, nc, remote)
 	e.remember(k)
 	e.sessions.Attach(actors.AttachParams{Transport: k, Protocol: req.protocol, Tenant: req.tenant, Token: req.token},
 		func(p Peer) { k.peer = p })
 	// A fresh goroutine: parsing HTTP has grown this one's stack, and the new
 	// one keeps its small stack for as long as the client stays.
-	go k.readLoop(ws) // joined by conns
+	go k.readLoop(early) // joined by conns
 	return true
 }
 
@@ -246,13 +252,13 @@ func (e *goroutineEngine) answerHealth(nc net.Conn, req request) {
 		e.refuse(nc, RefuseNotReady)
 		return
 	}
-	k := newSocket(e, nc, netip.Addr{}, nil)
 	req.http.Header.Del("Sec-Websocket-Extensions")
-	if _, err := k.upgrade(e.health, req.http); err != nil {
+	var answer capture
+	if _, err := e.health.UpgradeFromConn(&answer, nil, req.http); err != nil {
 		return
 	}
-	b := frame.Append(nil, frame.Text, []byte("OK"))
-	nc.Write(frame.AppendClose(b, 1000, ""))
+	b := frame.Append(answer.written, frame.Text, []byte("OK"))
+	nc.Write(frame.AppendClose(b, cause.ClientClosed, ""))
 }
 
 func (e *goroutineEngine) remember(k *socket) {
@@ -304,6 +310,7 @@ func (e *goroutineEngine) Close(ctx context.Context) error {
 	done := make(chan struct{}) // closed below, when the last socket has gone
 	go func() {
 		e.conns.Wait()
+		e.inflows.close()
 		close(done)
 	}()
 	select {

@@ -34,6 +34,7 @@ type pollEngine struct {
 	upgraders [codec.Count]*gws.Upgrader
 	health    *gws.Upgrader
 	web       *webServer
+	inflows   *inflows
 	loops     []*pollLoop
 
 	conns    sync.WaitGroup // sockets
@@ -52,7 +53,7 @@ const pollSupported = true
 
 func newPollEngine(c Config, a *admission, d Deps) (Engine, error) {
 	e := &pollEngine{config: c, limits: c.frameLimits(), admission: a, sessions: d.Sessions, recorder: d.Recorder,
-		log: d.Logger, ready: d.Ready, health: newUpgrader(c, "")}
+		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), inflows: newInflows(c)}
 	for p := range codec.Protocol(codec.Count) {
 		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
 	}
@@ -193,6 +194,7 @@ func (e *pollEngine) Close(ctx context.Context) error {
 	go func() {
 		e.running.Wait()
 		e.conns.Wait()
+		e.inflows.close()
 		close(done)
 	}()
 	select {

@@ -57,7 +57,6 @@ type pollLoop struct {
 	events [loopEvents]syscall.EpollEvent
 	buf    []byte        // what read(2) fills
 	again  []*pollSocket // had more to read when their turn was over
-	inflow *inflow       // gws, for fragmented messages
 }
 
 // deadline is when a socket has to have moved on. The two queues have one
@@ -82,8 +81,9 @@ func newPollLoop(e *pollEngine, number int) (*pollLoop, error) {
 
 // add takes a socket in. Only the accept loop calls it.
 func (l *pollLoop) add(fd int, remote netip.Addr, proxied bool) error {
-	s := &pollSocket{loop: l, fd: int32(fd), guard: frame.NewGuard(l.engine.limits),
-		rest: &remainder{accepted: time.Now(), proxied: proxied}}
+	s := &pollSocket{loop: l, fd: int32(fd)}
+	s.in.guard = frame.NewGuard(l.engine.limits)
+	s.in.rest = &remainder{accepted: time.Now(), proxied: proxied}
 	s.countAs(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +106,7 @@ func (l *pollLoop) add(fd int, remote netip.Addr, proxied bool) error {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	l.open.Add(1)
-	l.shake = append(l.shake, deadline{s, s.rest.accepted.Add(l.engine.config.HeaderTimeout)})
+	l.shake = append(l.shake, deadline{s, s.in.rest.accepted.Add(l.engine.config.HeaderTimeout)})
 	return nil
 }
 
@@ -142,7 +142,6 @@ func (l *pollLoop) closeBy(s *pollSocket) {
 // run serves until closing is set and the last socket has gone.
 func (l *pollLoop) run() {
 	defer l.file.Close()
-	defer l.dropInflow()
 	raw, err := l.file.SyscallConn()
 	if err != nil {
 		l.engine.log.Error("epoll loop ended", "err", err)

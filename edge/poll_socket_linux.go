@@ -36,29 +36,19 @@ type pollSocket struct {
 	// Owned by the loop.
 	remote *netip.Addr // what admission counted; nil while it counts no addresses
 	peer   Peer        // from stageOpen on
-	guard  frame.Guard
-	rest   *remainder // nil unless something is incomplete
+	in     inbound
 	stage  pollStage
 	hangup bool       // the client has ended its side: read to the end
 	code   cause.Code // of the client's close frame; 0: none yet
-	drops  int32      // bytes read in stageDeaf
 
 	ending atomic.Bool // any goroutine: a close frame is queued
-	deaf   atomic.Bool // any goroutine: stageDeaf was entered with a peer
-}
-
-// remainder is what a connection owns while something is incomplete: an HTTP
-// head, a frame, a fragmented message.
-type remainder struct {
-	accepted time.Time // in stageShaking
-	proxied  bool      // in stageShaking: a PROXY header comes first
-	tail     []byte    // bytes from the start of the head or frame
-	message  []byte    // complete frames of the open message, raw
+	deaf   atomic.Bool // any goroutine: the client broke the protocol
 }
 
 var (
 	_ actors.Transport = (*pollSocket)(nil)
 	_ actors.Writer    = (*pollSocket)(nil)
+	_ host             = (*pollSocket)(nil)
 )
 
 // Flush implements actors.Transport. What the socket does not take waits for
@@ -127,7 +117,7 @@ func (s *pollSocket) end() {
 		s.peer.Closed(code)
 	}
 	syscall.Close(int(s.fd))
-	s.rest = nil
+	s.in.rest = nil
 	s.loop.engine.leave(s.counted())
 }
 
@@ -172,96 +162,37 @@ func (s *pollSocket) take(b []byte) {
 		s.takeHead(b)
 	case stageOpen:
 		s.takeFrames(b)
-	case stageDeaf:
-		if s.drops += int32(len(b)); s.drops > maxDiscardBytes {
+	case stageDeaf: // an answer in HTTP was sent, and the client talks on
+		if s.in.drops += int32(len(b)); s.in.drops > maxDiscardBytes {
 			s.end()
 		}
 	}
 }
 
-// takeFrames passes b by the guard and runs the frames it completes.
 func (s *pollSocket) takeFrames(b []byte) {
-	ok, violation := s.guard.Scan(b)
-	left := b[:ok]
-	if s.rest != nil && len(s.rest.tail) > 0 {
-		s.rest.tail = append(s.rest.tail, left...)
-		left = s.rest.tail
-	}
-	left = s.runFrames(left)
-	if s.stage != stageOpen {
-		return
-	}
-	s.keep(left)
-	if violation != nil {
-		s.goDeaf()
-		s.peer.Violate(violation.Code)
+	if !s.in.take(b, s, s.peer) {
+		s.end()
 	}
 }
 
-// goDeaf stops listening to a client that broke the protocol.
-func (s *pollSocket) goDeaf() {
-	s.stage = stageDeaf
-	s.rest = nil
-	s.deaf.Store(true)
+// closing implements host.
+func (s *pollSocket) closing() bool { return s.ending.Load() }
+
+// gone implements host.
+func (s *pollSocket) gone() { s.deaf.Store(true) }
+
+// recorder implements host.
+func (s *pollSocket) recorder() Recorder { return s.loop.engine.recorder }
+
+// unfold implements host.
+func (s *pollSocket) unfold(message []byte, sink func(text bool, payload []byte)) bool {
+	return s.loop.engine.inflows.unfold(message, sink)
 }
 
-// keep stores an incomplete frame; memory follows the bytes that came, never
-// a length that was announced.
-func (s *pollSocket) keep(left []byte) {
-	switch {
-	case len(left) == 0 && (s.rest == nil || s.rest.message == nil):
-		s.rest = nil
-	case len(left) == 0:
-		s.rest.tail = nil
-	case s.rest == nil:
-		s.rest = &remainder{tail: bytes.Clone(left)}
-	case len(s.rest.tail) == 0:
-		s.rest.tail = bytes.Clone(left)
-	default: // left is the end of the tail itself
-		s.rest.tail = s.rest.tail[:copy(s.rest.tail, left)]
-	}
-}
-
-// runFrames runs the complete frames at the start of b and returns the rest.
-func (s *pollSocket) runFrames(b []byte) []byte {
-	for s.stage == stageOpen {
-		h, size := frame.Next(b)
-		if size == 0 || size > len(b) {
-			break
-		}
-		s.runFrame(h, b[:size])
-		b = b[size:]
-	}
-	return b
-}
-
-// runFrame is the fast path: control frames and whole uncompressed messages
-// need nothing but their mask taken off, and the guard has checked the rest.
-// Everything else goes to gws once its message is complete.
-func (s *pollSocket) runFrame(h frame.Header, raw []byte) {
-	payload := raw[h.Offset:]
-	switch {
-	case h.Op == frame.Close:
-		s.closed()
-	case s.ending.Load(): // only the close frame is of interest
-	case h.Op == frame.Ping:
-		frame.Mask(payload, h.Key)
-		s.peer.Ping(payload)
-	case h.Op == frame.Pong:
-		s.peer.Pong()
-	case h.FIN && h.Op.Data() && !h.RSV1:
-		frame.Mask(payload, h.Key)
-		s.loop.engine.recorder.Read(len(payload))
-		s.peer.Message(h.Op == frame.Text, payload)
-	default:
-		s.collect(h, raw)
-	}
-}
-
-// closed answers the client's close frame with its own code, RFC 6455 §5.5.1,
-// unless ours is queued already.
-func (s *pollSocket) closed() {
-	s.code, _ = s.guard.CloseSeen()
+// closed implements host: it answers the client's close frame with its own
+// code, RFC 6455 §5.5.1, unless ours is queued already.
+func (s *pollSocket) closed(code cause.Code) {
+	s.code = code
 	if !s.ending.Swap(true) {
 		s.peer.Outbox().Seal(false, actors.NewFrame(frame.AppendClose(nil, s.code, "")))
 		s.loop.closeBy(s)
@@ -270,32 +201,15 @@ func (s *pollSocket) closed() {
 	s.endIfDone()
 }
 
-// collect gathers the frames of a message and gives gws the whole.
-func (s *pollSocket) collect(h frame.Header, raw []byte) {
-	if s.rest == nil {
-		s.rest = new(remainder)
-	}
-	s.rest.message = append(s.rest.message, raw...)
-	if !h.FIN {
-		return
-	}
-	message := s.rest.message
-	s.rest.message = nil
-	if !s.loop.unfold(s, message) {
-		s.goDeaf()
-		s.peer.Violate(cause.ProtocolError)
-	}
-}
-
 // takeHead gathers the HTTP request, and acts on it when it is whole.
 func (s *pollSocket) takeHead(b []byte) {
-	head := append(s.rest.tail, b...)
-	from := max(len(s.rest.tail)-3, 0)
-	s.rest.tail = head
-	if s.rest.proxied {
+	head := append(s.in.rest.tail, b...)
+	from := max(len(s.in.rest.tail)-3, 0)
+	s.in.rest.tail = head
+	if s.in.rest.proxied {
 		if s.unwrap(head) {
-			request := s.rest.tail
-			s.rest.tail = nil // so that the search for its end starts at its start
+			request := s.in.rest.tail
+			s.in.rest.tail = nil // so that the search for its end starts at its start
 			s.takeHead(request)
 		}
 		return
@@ -310,8 +224,8 @@ func (s *pollSocket) takeHead(b []byte) {
 		s.refuse(RefuseHeaderTooBig)
 		return
 	}
-	accepted := s.rest.accepted
-	s.rest = nil
+	accepted := s.in.rest.accepted
+	s.in.rest = nil
 	early := head[end:]
 	r, refusal := parseRequest(head[:end])
 	var req request
@@ -365,8 +279,8 @@ func (s *pollSocket) unwrap(head []byte) bool {
 		return false
 	}
 	s.countAs(client)
-	s.rest.proxied = false
-	s.rest.tail = head[size:]
+	s.in.rest.proxied = false
+	s.in.rest.tail = head[size:]
 	return true
 }
 
@@ -387,7 +301,7 @@ func (s *pollSocket) farewell(b []byte) {
 	s.say(b)
 	syscall.Shutdown(int(s.fd), syscall.SHUT_WR)
 	s.stage = stageDeaf
-	s.rest = nil
+	s.in.rest = nil
 	s.loop.closeBy(s)
 }
 
@@ -444,27 +358,3 @@ func (s *pollSocket) giveAway(head []byte) {
 	web := &webConn{Conn: nc, early: head, gone: func() { e.leave(remote) }}
 	go e.web.serve(web) // ends with web.close at the latest; counted by conns
 }
-
-// capture is the net.Conn that gws writes its 101 to.
-type capture struct {
-	net.Conn
-	written []byte
-}
-
-// Write implements net.Conn.
-func (c *capture) Write(p []byte) (int, error) {
-	c.written = append(c.written, p...)
-	return len(p), nil
-}
-
-// SetDeadline implements net.Conn.
-func (c *capture) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements net.Conn.
-func (c *capture) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn.
-func (c *capture) SetWriteDeadline(time.Time) error { return nil }
-
-// Close implements net.Conn.
-func (c *capture) Close() error { return nil }

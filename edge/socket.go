@@ -1,31 +1,19 @@
 package edge
 
 import (
-	"bufio"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
-
-	"github.com/lxzan/gws"
 
 	"hawser/actors"
 	"hawser/edge/frame"
 	"hawser/proto/cause"
 )
 
-// readBufferBytes is the bufio.Reader of each connection: frames of chat size
-// fit, and it is held while idle (gws needs one per ReadLoop).
-const readBufferBytes = 512
-
-// maxDiscardBytes is how much is read from a client that broke the protocol,
-// so that it sees our close frame rather than a reset.
-const maxDiscardBytes = 1 << 20
-
-// socket is one connection of the goroutine engine. It is the net.Conn that
-// gws reads, with the frame guard in between, and the Transport that the
+// socket is one connection of the goroutine engine, and the Transport that the
 // actor writes through. readLoop is its goroutine; a writer goroutine exists
 // while the socket is full, or for each burst where writes can block (TLS).
 // The one of them that ends last ends the connection.
@@ -38,51 +26,132 @@ type socket struct {
 	remote netip.Addr // what admission counted
 
 	// Owned by readLoop.
-	guard     frame.Guard
-	early     []byte           // came with the handshake
-	violation *frame.Violation // found, and acted on at the next Read
-	discarded int              // bytes read since the client broke the protocol
-	shaking   bool             // gws writes its 101 straight through
+	in inbound
 
 	// Any goroutine.
 	holders atomic.Int32  // readLoop and the writer goroutine
 	writing atomic.Bool   // a writer goroutine is at work
 	ending  atomic.Bool   // a close frame is queued: only the client's is of interest
-	broken  atomic.Bool   // the client broke the protocol: no byte reaches gws any more
-	code    atomic.Uint32 // how it ended, for Peer.Closed
+	broken  atomic.Bool   // the client broke the protocol
+	code    atomic.Uint32 // of the client's close frame; 0: none yet
 
 	next, prev *socket // guarded by goroutineEngine.mu
 }
 
 var (
-	_ net.Conn         = (*socket)(nil)
 	_ actors.Transport = (*socket)(nil)
+	_ host             = (*socket)(nil)
 )
 
-func newSocket(e *goroutineEngine, nc net.Conn, remote netip.Addr, early []byte) *socket {
-	k := &socket{engine: e, nc: nc, remote: remote, early: early, guard: frame.NewGuard(e.limits), shaking: true}
+func newSocket(e *goroutineEngine, nc net.Conn, remote netip.Addr) *socket {
+	k := &socket{engine: e, nc: nc, remote: remote}
+	k.in.guard = frame.NewGuard(e.limits)
 	k.fast = newFastWriter(nc, e.recorder)
 	k.holders.Store(1)
-	k.code.Store(uint32(cause.PeerLost))
 	return k
 }
 
-// upgrade answers the handshake with 101, which gws writes to the socket
-// itself.
-func (k *socket) upgrade(u *gws.Upgrader, r *http.Request) (*gws.Conn, error) {
-	ws, err := u.UpgradeFromConn(k, bufio.NewReaderSize(k, readBufferBytes), r)
-	k.shaking = false
-	return ws, err
-}
-
-// readLoop runs until the client's side of the connection is over.
-func (k *socket) readLoop(ws *gws.Conn) {
+// readLoop runs until the client's side of the connection is over. It waits
+// near the bottom of its stack, so that the stack stays small: 4 KB instead of
+// the 8 KB that waiting below a parser would keep.
+func (k *socket) readLoop(early []byte) {
 	defer k.release()
 	defer k.linger()
 	defer k.survive()
-	ws.ReadLoop()
-	if code, ok := k.guard.CloseSeen(); ok {
-		k.code.Store(uint32(code))
+	if len(early) > 0 && !k.take(early) {
+		return
+	}
+	if raw, ok := rawReader(k.nc); ok {
+		k.readRaw(raw)
+		return
+	}
+	k.readBuffered(make([]byte, ownBufferBytes))
+}
+
+// ownBufferBytes is the read buffer of a connection that can only be read by
+// waiting in Read, as with TLS.
+const ownBufferBytes = 2 << 10
+
+func (k *socket) readBuffered(buf []byte) {
+	for {
+		n, err := k.nc.Read(buf)
+		if n > 0 && !k.take(buf[:n]) || err != nil {
+			return
+		}
+	}
+}
+
+// readRaw waits for the socket without holding a buffer.
+func (k *socket) readRaw(raw syscall.RawConn) {
+	for {
+		var got *readBuffer
+		var n int
+		var err error
+		waitErr := raw.Read(func(fd uintptr) (done bool) {
+			got = readPool.Get().(*readBuffer)
+			for {
+				if n, err = syscall.Read(int(fd), got.bytes[:]); err != syscall.EINTR {
+					break
+				}
+			}
+			if err == syscall.EAGAIN {
+				readPool.Put(got)
+				got = nil
+				return false
+			}
+			return true
+		})
+		if got == nil {
+			return // a deadline, or closed
+		}
+		more := waitErr == nil && err == nil && n > 0 && k.take(got.bytes[:n])
+		readPool.Put(got)
+		if !more {
+			return
+		}
+	}
+}
+
+// readBuffer is lent to a connection while there is something to read.
+type readBuffer struct{ bytes [16 << 10]byte }
+
+var readPool = sync.Pool{New: func() any { return new(readBuffer) }}
+
+// rawReader returns the raw connection of a plain TCP socket.
+func rawReader(nc net.Conn) (syscall.RawConn, bool) {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil, false
+	}
+	raw, err := tcp.SyscallConn()
+	return raw, err == nil
+}
+
+// take runs bytes, and reports whether to read on.
+func (k *socket) take(b []byte) bool {
+	return k.in.take(b, k, k.peer) && k.code.Load() == 0
+}
+
+// closing implements host.
+func (k *socket) closing() bool { return k.ending.Load() }
+
+// gone implements host.
+func (k *socket) gone() { k.broken.Store(true) }
+
+// recorder implements host.
+func (k *socket) recorder() Recorder { return k.engine.recorder }
+
+// unfold implements host.
+func (k *socket) unfold(message []byte, sink func(text bool, payload []byte)) bool {
+	return k.engine.inflows.unfold(message, sink)
+}
+
+// closed implements host: it answers the client's close frame with its own
+// code, RFC 6455 §5.5.1, unless ours is queued already. linger sends it.
+func (k *socket) closed(code cause.Code) {
+	k.code.Store(uint32(code))
+	if !k.ending.Swap(true) {
+		k.peer.Outbox().Seal(false, actors.NewFrame(frame.AppendClose(nil, code, "")))
 	}
 }
 
@@ -125,7 +194,11 @@ func (k *socket) release() {
 		return
 	}
 	k.nc.Close()
-	k.peer.Closed(cause.Code(k.code.Load()))
+	code := cause.Code(k.code.Load())
+	if code == 0 {
+		code = cause.PeerLost
+	}
+	k.peer.Closed(code)
 	k.engine.forget(k)
 }
 
@@ -206,115 +279,3 @@ func (k *socket) Finish() {
 
 // cut ends the connection without a word.
 func (k *socket) cut() { k.nc.Close() }
-
-// Read implements net.Conn for gws: nothing reaches it that Guard did not
-// pass, as gws itself trusts the length that a frame announces.
-func (k *socket) Read(p []byte) (int, error) {
-	for {
-		k.punish()
-		n, err := k.receive(p)
-		switch {
-		case n > 0 && k.broken.Load():
-			k.discarded += n
-		case n > 0:
-			ok, violation := k.guard.Scan(p[:n])
-			k.violation = violation
-			if ok > 0 {
-				return ok, nil
-			}
-			if violation == nil {
-				return 0, io.EOF // bytes after a close frame mean nothing
-			}
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		if k.discarded > maxDiscardBytes {
-			return 0, io.EOF
-		}
-	}
-}
-
-// punish acts on a violation, once gws has had what came before it: those
-// messages count. From here on, nothing reaches gws any more.
-func (k *socket) punish() {
-	if k.violation != nil && !k.broken.Swap(true) {
-		k.peer.Violate(k.violation.Code)
-	}
-}
-
-func (k *socket) receive(p []byte) (int, error) {
-	if len(k.early) == 0 {
-		return k.nc.Read(p)
-	}
-	n := copy(p, k.early)
-	if k.early = k.early[n:]; len(k.early) == 0 {
-		k.early = nil
-	}
-	return n, nil
-}
-
-// Write implements net.Conn for gws. After the handshake gws writes nothing
-// but its half of the closing handshake: our frames go past it.
-func (k *socket) Write(p []byte) (int, error) {
-	if k.shaking {
-		return k.nc.Write(p)
-	}
-	k.ending.Store(true)
-	k.peer.Outbox().Seal(false, actors.NewFrame(append([]byte(nil), p...)))
-	k.Flush()
-	return len(p), nil
-}
-
-// Close implements net.Conn for gws, which calls it after its close frame:
-// linger closes the socket when that has left.
-func (k *socket) Close() error { return nil }
-
-// LocalAddr implements net.Conn.
-func (k *socket) LocalAddr() net.Addr { return k.nc.LocalAddr() }
-
-// RemoteAddr implements net.Conn.
-func (k *socket) RemoteAddr() net.Addr { return k.nc.RemoteAddr() }
-
-// SetDeadline implements net.Conn; gws sets it around its 101.
-func (k *socket) SetDeadline(t time.Time) error { return k.nc.SetDeadline(t) }
-
-// SetReadDeadline implements net.Conn.
-func (k *socket) SetReadDeadline(t time.Time) error { return k.nc.SetReadDeadline(t) }
-
-// SetWriteDeadline implements net.Conn.
-func (k *socket) SetWriteDeadline(t time.Time) error { return k.nc.SetWriteDeadline(t) }
-
-// events turns gws callbacks into calls of the socket's peer. gws passes its
-// own Conn; the socket is the net.Conn below it.
-type events struct{}
-
-var _ gws.Event = events{}
-
-// OnOpen implements gws.Event.
-func (events) OnOpen(*gws.Conn) {}
-
-// OnClose implements gws.Event; readLoop does what is due.
-func (events) OnClose(*gws.Conn, error) {}
-
-// OnPing implements gws.Event.
-func (events) OnPing(ws *gws.Conn, payload []byte) {
-	if k := ws.NetConn().(*socket); !k.ending.Load() {
-		k.peer.Ping(payload)
-	}
-}
-
-// OnPong implements gws.Event.
-func (events) OnPong(ws *gws.Conn, _ []byte) { ws.NetConn().(*socket).peer.Pong() }
-
-// OnMessage implements gws.Event.
-func (events) OnMessage(ws *gws.Conn, m *gws.Message) {
-	defer m.Close()
-	k := ws.NetConn().(*socket)
-	if k.ending.Load() {
-		return
-	}
-	k.engine.recorder.Read(len(m.Bytes()))
-	k.peer.Message(m.Opcode == gws.OpcodeText, m.Bytes())
-}

@@ -72,7 +72,9 @@ func runIdle(ctx context.Context, t *target, o options) ([]Run, error) {
 			return err
 		}
 		t.meter.collect(ctx)
-		return settle(ctx, t.meter)
+		err := settle(ctx, t.meter)
+		t.meter.collect(ctx)
+		return err
 	})
 	if err != nil {
 		return nil, err
