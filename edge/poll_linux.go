@@ -35,6 +35,7 @@ type pollEngine struct {
 	health    *gws.Upgrader
 	web       *webServer
 	inflows   *inflows
+	start     time.Time // deadlines count from here
 	loops     []*pollLoop
 
 	conns    sync.WaitGroup // sockets
@@ -53,7 +54,7 @@ const pollSupported = true
 
 func newPollEngine(c Config, a *admission, d Deps) (Engine, error) {
 	e := &pollEngine{config: c, limits: c.frameLimits(), admission: a, sessions: d.Sessions, recorder: d.Recorder,
-		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), inflows: newInflows(c)}
+		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), inflows: newInflows(c), start: time.Now()}
 	for p := range codec.Protocol(codec.Count) {
 		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
 	}

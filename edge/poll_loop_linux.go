@@ -60,10 +60,11 @@ type pollLoop struct {
 }
 
 // deadline is when a socket has to have moved on. The two queues have one
-// timeout each, so they are in order.
+// timeout each, so they are in order. It names the socket by slot and
+// generation: one that ended long before must not stay in memory.
 type deadline struct {
-	socket *pollSocket
-	at     time.Time
+	slot, generation uint32
+	at               time.Duration // since pollEngine.start
 }
 
 func newPollLoop(e *pollEngine, number int) (*pollLoop, error) {
@@ -106,7 +107,7 @@ func (l *pollLoop) add(fd int, remote netip.Addr, proxied bool) error {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	l.open.Add(1)
-	l.shake = append(l.shake, deadline{s, s.in.rest.accepted.Add(l.engine.config.HeaderTimeout)})
+	l.shake = append(l.shake, l.deadlineOf(s, l.engine.config.HeaderTimeout))
 	return nil
 }
 
@@ -123,6 +124,10 @@ func (l *pollLoop) remove(s *pollSocket) {
 func (l *pollLoop) lookup(slot, generation uint32) *pollSocket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.lookupLocked(slot, generation)
+}
+
+func (l *pollLoop) lookupLocked(slot, generation uint32) *pollSocket {
 	if int(slot) >= len(l.slots) {
 		return nil
 	}
@@ -132,11 +137,15 @@ func (l *pollLoop) lookup(slot, generation uint32) *pollSocket {
 	return nil
 }
 
+func (l *pollLoop) deadlineOf(s *pollSocket, timeout time.Duration) deadline {
+	return deadline{s.slot, s.generation, time.Since(l.engine.start) + timeout}
+}
+
 // closeBy sets the deadline of a closing socket. Any goroutine.
 func (l *pollLoop) closeBy(s *pollSocket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.due = append(l.due, deadline{s, time.Now().Add(l.engine.config.CloseTimeout)})
+	l.due = append(l.due, l.deadlineOf(s, l.engine.config.CloseTimeout))
 }
 
 // run serves until closing is set and the last socket has gone.
@@ -237,9 +246,11 @@ func (l *pollLoop) expire(now time.Time) {
 func (l *pollLoop) overdue(queue *[]deadline, now time.Time) (sockets []*pollSocket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for n < len(*queue) && now.After((*queue)[n].at) {
-		sockets = append(sockets, (*queue)[n].socket)
+	n, elapsed := 0, now.Sub(l.engine.start)
+	for n < len(*queue) && elapsed > (*queue)[n].at {
+		if s := l.lookupLocked((*queue)[n].slot, (*queue)[n].generation); s != nil {
+			sockets = append(sockets, s)
+		}
 		n++
 	}
 	if n == len(*queue) {
@@ -247,7 +258,6 @@ func (l *pollLoop) overdue(queue *[]deadline, now time.Time) (sockets []*pollSoc
 		return sockets
 	}
 	left := copy(*queue, (*queue)[n:])
-	clear((*queue)[left:])
 	*queue = (*queue)[:left]
 	return sockets
 }

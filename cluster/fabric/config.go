@@ -26,7 +26,7 @@ const (
 	DefaultPendingPublishBytes = 16 << 20
 	DefaultMaxInterests        = 1 << 20
 	DefaultCanaryInterval      = time.Second
-	DefaultCanaryTimeout       = 4 * time.Second
+	DefaultCanaryTimeout       = 3 * time.Second
 	DefaultGoneDelay           = 200 * time.Millisecond
 	DefaultMaxMemoryBytes      = 256 << 20
 	DefaultMaxStoreBytes       = 10 << 30
@@ -92,7 +92,7 @@ type Config struct {
 	// CanaryInterval is the time between canaries. Default 1s.
 	CanaryInterval time.Duration
 	// CanaryTimeout is how old the last canary that came back may be before
-	// Ready fails. Default 4s, so that readiness is red within 5s of a fault.
+	// Ready fails. Default 3s, so that readiness is red well within 5s of a fault.
 	// Must be above CanaryInterval.
 	CanaryTimeout time.Duration
 	// OnCanary, if set, gets the round trip of each canary of each lane. It is
