@@ -91,7 +91,8 @@ func (in *inbound) keep(left []byte) {
 		in.rest = &remainder{tail: bytes.Clone(left)}
 	case len(in.rest.tail) == 0:
 		in.rest.tail = bytes.Clone(left)
-	default: // left is the end of the tail itself
+	case len(left) == len(in.rest.tail): // nothing was complete: it is the tail itself
+	default: // left is the end of the tail
 		in.rest.tail = in.rest.tail[:copy(in.rest.tail, left)]
 	}
 }
