@@ -179,9 +179,9 @@ func TestHealthSocket(t *testing.T) {
 // The Autobahn case list, over the real engine.
 func TestConformance(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
-		r := newRig(t, engine, rigOptions{echo: true, edge: func(c *Config) { c.MaxMessageBytes = 16 << 20 }})
+		r := newRig(t, engine, rigOptions{echo: true, edge: func(c *Config) { c.MaxMessageBytes = conformanceBytes }})
 		suite := wsconform.Suite{Dial: func() (net.Conn, error) { return r.raw("/ws/echo", codec.JSON) },
-			Limits: wsconform.Limits{MaxMessageBytes: 16 << 20}}
+			Limits: wsconform.Limits{MaxMessageBytes: conformanceBytes}}
 		suite.Run(t)
 	})
 }
