@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"sync"
+
 	"hawser/actors"
 	"hawser/edge/frame"
 	"hawser/proto/cause"
@@ -19,9 +21,21 @@ func (Encoder) Message(p codec.Protocol, m *clientv1.ServerMessage) *actors.Fram
 	if p.Text() {
 		op = frame.Text
 	}
-	payload := codec.AppendServer(make([]byte, 0, 256), p, m)
-	return actors.NewFrame(frame.Append(make([]byte, 0, len(payload)+10), op, payload))
+	scratch := scratchPool.Get().(*[]byte)
+	payload := codec.AppendServer((*scratch)[:0], p, m)
+	f := actors.NewFrame(frame.Append(make([]byte, 0, frame.Size(len(payload))), op, payload))
+	if cap(payload) <= maxScratchBytes {
+		*scratch = payload
+		scratchPool.Put(scratch)
+	}
+	return f
 }
+
+// scratchPool lends payload buffers, so that a frame is allocated once, at its
+// size: it may wait in an outbox.
+var scratchPool = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxScratchBytes = 64 << 10
 
 // Ping implements actors.Encoder.
 func (Encoder) Ping() *actors.Frame { return actors.NewFrame(frame.Append(nil, frame.Ping, nil)) }

@@ -102,6 +102,18 @@ func clip(s string, limit int) string {
 	return s[:limit]
 }
 
+// Size is the length in bytes of an unmasked frame with n bytes of payload.
+func Size(n int) int {
+	switch {
+	case n < length16:
+		return 2 + n
+	case n <= max16:
+		return 4 + n
+	default:
+		return 10 + n
+	}
+}
+
 // appendHeader adds a FIN header with the shortest length encoding, which
 // RFC 6455 §5.2 demands. mask is bitMask or 0.
 func appendHeader(dst []byte, op Opcode, n int, mask byte) []byte {

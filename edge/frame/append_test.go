@@ -117,3 +117,11 @@ func TestAppendClose(t *testing.T) {
 		})
 	}
 }
+
+func TestSize(t *testing.T) {
+	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
+		if got, want := Size(n), len(Append(nil, Binary, make([]byte, n))); got != want {
+			t.Errorf("Size(%d): got %d, want %d", n, got, want)
+		}
+	}
+}
