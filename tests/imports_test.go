@@ -24,7 +24,7 @@ var owned = []struct {
 	{[]string{"github.com/asynkron"},
 		[]string{"actors"}, "protoactor is behind actors: its traps are written down there"},
 	{[]string{"github.com/lxzan/gws"},
-		[]string{"edge", "edge/client", "edge/bench"}, "gws panics on bytes that only edge's guard and the client's refuse"},
+		[]string{"edge", "edge/client", "edge/bench"}, "gws trusts bytes that only a frame.Guard in front of it checks"},
 	{[]string{"github.com/prometheus"},
 		[]string{"edge/metrics", "edge/node"}, "each metric is listed in METRICS.md: see edge/metrics"},
 	{[]string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
