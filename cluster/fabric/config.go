@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"hawser/proto/names"
 )
 
 // Defaults of Config.
@@ -321,8 +323,8 @@ func splitListen(address string) (host string, port int, err error) {
 
 func checkToken(field, s string) error {
 	const most = 64 // bytes; subjects stay below 256
-	if len(s) > most || !isToken(s) {
-		return fmt.Errorf("fabric: %s %q: want 1 to %d letters, digits, _ and -", field, clip(s), most)
+	if len(s) > most || !names.IsToken(s) {
+		return fmt.Errorf("fabric: %s %q: want 1 to %d letters, digits, _ and -", field, names.Clip(s), most)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"hawser/proto/names"
 )
 
 // embeddedStart is how long the listeners of the embedded server may take. A
@@ -120,7 +122,7 @@ func addCluster(options *server.Options, cfg Config) error {
 	for _, route := range cluster.Routes {
 		u, err := url.Parse(route)
 		if err != nil || u.Host == "" {
-			return fmt.Errorf("fabric: Embedded.Cluster.Routes %q: want nats://host:port", clip(route))
+			return fmt.Errorf("fabric: Embedded.Cluster.Routes %q: want nats://host:port", names.Clip(route))
 		}
 		if user != "" && u.User == nil {
 			u.User = url.UserPassword(user, password)

@@ -99,8 +99,8 @@ func dotted(prefix, tenant, name string, check func(string) error) (string, *Err
 // checkSession reports why s cannot be a session id.
 func checkSession(s string) error {
 	const most = 128 // bytes; subjects stay below 256
-	if len(s) > most || !isToken(s) {
-		return fmt.Errorf("session %q: want 1 to %d letters, digits, _ and -", clip(s), most)
+	if len(s) > most || !names.IsToken(s) {
+		return fmt.Errorf("session %q: want 1 to %d letters, digits, _ and -", names.Clip(s), most)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func checkSender(user, session string) *Error {
 		return badName(err)
 	}
 	if strings.TrimSpace(user) != user {
-		return badName(fmt.Errorf("user %q begins or ends with a space", clip(user)))
+		return badName(fmt.Errorf("user %q begins or ends with a space", names.Clip(user)))
 	}
 	return nil
 }
@@ -129,24 +129,4 @@ func checkSender(user, session string) *Error {
 // _R_ is what NATS makes of an inbox across accounts.
 func isInbox(subject string) bool {
 	return strings.HasPrefix(subject, "_INBOX") || strings.HasPrefix(subject, "_R_.")
-}
-
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
-			continue
-		}
-		return false
-	}
-	return len(s) > 0
-}
-
-// clip keeps hostile names out of logs and errors at full length.
-func clip(s string) string {
-	const most = 40 // bytes
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }

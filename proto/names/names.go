@@ -33,8 +33,8 @@ func CheckTenant(s string) error {
 	if s == Reserved {
 		return fmt.Errorf("tenant %q is reserved", s)
 	}
-	if !isToken(s) {
-		return fmt.Errorf("tenant %q: want letters, digits, _ and -", clip(s))
+	if !IsToken(s) {
+		return fmt.Errorf("tenant %q: want letters, digits, _ and -", Clip(s))
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func CheckUser(s string) error {
 		return fmt.Errorf("user has %d bytes: want 1 to %d", len(s), MaxUserBytes)
 	}
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return fmt.Errorf("user %q: want UTF-8 without control characters", clip(s))
+		return fmt.Errorf("user %q: want UTF-8 without control characters", Clip(s))
 	}
 	return nil
 }
@@ -68,13 +68,13 @@ func CheckUser(s string) error {
 // EscapeUser makes a user id one subject token: each byte outside
 // [A-Za-z0-9_-] becomes %XX, so "ann@example.org" is "ann%40example%2Eorg".
 func EscapeUser(s string) string {
-	if isToken(s) {
+	if IsToken(s) {
 		return s
 	}
 	const hex = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)
 	for i := range len(s) {
-		if c := s[i]; isToken(s[i : i+1]) {
+		if c := s[i]; IsToken(s[i : i+1]) {
 			b = append(b, c)
 		} else {
 			b = append(b, '%', hex[c>>4], hex[c&15])
@@ -87,7 +87,7 @@ func EscapeUser(s string) string {
 func UnescapeUser(token string) (string, error) {
 	s, err := url.PathUnescape(token)
 	if err != nil {
-		return "", fmt.Errorf("user token %q: %w", clip(token), err)
+		return "", fmt.Errorf("user token %q: %w", Clip(token), err)
 	}
 	return s, CheckUser(s)
 }
@@ -99,8 +99,8 @@ func checkDotted(what, s string, maxBytes, minTokens int) error {
 	tokens := 0
 	for rest := s; ; {
 		token, tail, more := strings.Cut(rest, ".")
-		if !isToken(token) {
-			return fmt.Errorf("%s %q: want tokens of letters, digits, _ and - with dots between", what, clip(s))
+		if !IsToken(token) {
+			return fmt.Errorf("%s %q: want tokens of letters, digits, _ and - with dots between", what, Clip(s))
 		}
 		tokens++
 		if !more {
@@ -109,12 +109,13 @@ func checkDotted(what, s string, maxBytes, minTokens int) error {
 		rest = tail
 	}
 	if tokens < minTokens || tokens > MaxChannelTokens {
-		return fmt.Errorf("%s %q has %d tokens: want %d to %d", what, clip(s), tokens, minTokens, MaxChannelTokens)
+		return fmt.Errorf("%s %q has %d tokens: want %d to %d", what, Clip(s), tokens, minTokens, MaxChannelTokens)
 	}
 	return nil
 }
 
-func isToken(s string) bool {
+// IsToken reports whether s is one subject token: letters, digits, _ and -.
+func IsToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
@@ -125,8 +126,8 @@ func isToken(s string) bool {
 	return len(s) > 0
 }
 
-// clip keeps hostile names out of logs and error frames at full length.
-func clip(s string) string {
+// Clip keeps hostile names out of logs and error frames at full length.
+func Clip(s string) string {
 	const most = 40 // bytes
 	if len(s) > most {
 		return s[:most] + "…"
@@ -163,10 +164,10 @@ func CheckPattern(s string) error {
 	}
 	tokens := strings.Split(s, ".")
 	for i, token := range tokens {
-		if token == "*" || token == ">" && i == len(tokens)-1 || isToken(token) {
+		if token == "*" || token == ">" && i == len(tokens)-1 || IsToken(token) {
 			continue
 		}
-		return fmt.Errorf("pattern %q: want tokens of letters, digits, _ and -, \"*\", or a last \">\"", clip(s))
+		return fmt.Errorf("pattern %q: want tokens of letters, digits, _ and -, \"*\", or a last \">\"", Clip(s))
 	}
 	return nil
 }
