@@ -125,6 +125,9 @@ func TestRequestsAreBounded(t *testing.T) {
 func TestAnswerToAForgedInboxIsIgnored(t *testing.T) {
 	f := openFabric(t, testConfig(), newRecorder())
 	nc := app(t, f.URL())
+	// A request goes after the subscription for answers on the same link: once
+	// it is refused, the server has both.
+	wantError(t, request(t, f, "acme", "no.one", "", "s", nil).err, CodeUnavailable, true)
 	for _, id := range []string{"zzzz", "!", "-1", "0"} {
 		if err := nc.Publish(f.requests.inbox+id, nil); err != nil {
 			t.Fatal(err)
