@@ -48,7 +48,7 @@ type bench struct {
 func newBench(b *testing.B, shards int) *bench {
 	s := &bench{b: b, clock: newManualClock()}
 	config := DefaultConfig()
-	config.Node, config.Shards, config.OutboxBytes = "n1", shards, 1<<30
+	config.Node, config.Shards, config.OutboxBytes, config.OutboxTotalBytes = "n1", shards, 1<<30, 1<<30
 	config.Rules = []Rule{{Pattern: ">", Subscribe: Allow}}
 	var err error
 	s.system, err = NewSystem(config, Deps{

@@ -10,17 +10,18 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultPingInterval   = 25 * time.Second
-	DefaultPongTimeout    = 10 * time.Second
-	DefaultConnectTimeout = 10 * time.Second
-	DefaultResumeWindow   = 120 * time.Second // Ably's
-	DefaultRetryAfter     = time.Second
-	DefaultOutboxBytes    = 256 << 10
-	DefaultMaxChannels    = 128 // Centrifugo's channel_limit
-	DefaultMaxRPCInFlight = 16
-	DefaultRateMessages   = 100
-	DefaultRateBurst      = 200
-	DefaultRateBytes      = 1 << 20
+	DefaultPingInterval     = 25 * time.Second
+	DefaultPongTimeout      = 10 * time.Second
+	DefaultConnectTimeout   = 10 * time.Second
+	DefaultResumeWindow     = 120 * time.Second // Ably's
+	DefaultRetryAfter       = time.Second
+	DefaultOutboxBytes      = 256 << 10
+	DefaultOutboxTotalBytes = 256 << 20
+	DefaultMaxChannels      = 128 // Centrifugo's channel_limit
+	DefaultMaxRPCInFlight   = 16
+	DefaultRateMessages     = 100
+	DefaultRateBurst        = 200
+	DefaultRateBytes        = 1 << 20
 )
 
 // Access says who may do something on a channel.
@@ -49,6 +50,7 @@ type Rule struct {
 	Subscribe   Access
 	Publish     Access
 	Destination Destination // of publications, where Publish is not Refuse
+	Slow        SlowPolicy  // for clients that read the channel too slowly
 }
 
 // Config tunes the actors of one node. Start from DefaultConfig.
@@ -73,9 +75,15 @@ type Config struct {
 	// should come back; each gets between half and one and a half of it.
 	// Default 1s.
 	RetryAfter time.Duration
-	// OutboxBytes bounds what waits for one client. Beyond it the client is
-	// closed with cause.SlowConsumer. Default 256 KiB.
+	// OutboxBytes bounds what waits for one client. Beyond it publications are
+	// dropped where Rule.Slow allows, and else the client is closed with
+	// cause.SlowConsumer. Default 256 KiB.
 	OutboxBytes int
+	// OutboxTotalBytes bounds what waits behind full sockets, all clients
+	// together; a frame counts once for each client it waits for. Beyond it
+	// those with the most give way, as for OutboxBytes. Default 256 MiB. At
+	// least OutboxBytes.
+	OutboxTotalBytes int
 	// MaxChannels bounds the subscriptions of one connection. Default 128.
 	MaxChannels int
 	// MaxRPCInFlight bounds the unanswered rpc of one connection. Default 16.
@@ -96,17 +104,18 @@ type Config struct {
 // DefaultConfig has every default, no rule and no node name.
 func DefaultConfig() Config {
 	return Config{
-		PingInterval:   DefaultPingInterval,
-		PongTimeout:    DefaultPongTimeout,
-		ConnectTimeout: DefaultConnectTimeout,
-		ResumeWindow:   DefaultResumeWindow,
-		RetryAfter:     DefaultRetryAfter,
-		OutboxBytes:    DefaultOutboxBytes,
-		MaxChannels:    DefaultMaxChannels,
-		MaxRPCInFlight: DefaultMaxRPCInFlight,
-		RateMessages:   DefaultRateMessages,
-		RateBurst:      DefaultRateBurst,
-		RateBytes:      DefaultRateBytes,
+		PingInterval:     DefaultPingInterval,
+		PongTimeout:      DefaultPongTimeout,
+		ConnectTimeout:   DefaultConnectTimeout,
+		ResumeWindow:     DefaultResumeWindow,
+		RetryAfter:       DefaultRetryAfter,
+		OutboxBytes:      DefaultOutboxBytes,
+		OutboxTotalBytes: DefaultOutboxTotalBytes,
+		MaxChannels:      DefaultMaxChannels,
+		MaxRPCInFlight:   DefaultMaxRPCInFlight,
+		RateMessages:     DefaultRateMessages,
+		RateBurst:        DefaultRateBurst,
+		RateBytes:        DefaultRateBytes,
 	}
 }
 
@@ -132,6 +141,8 @@ func (c Config) Validate() error {
 		return bad("RetryAfter", c.RetryAfter, "0 to 1h")
 	case c.OutboxBytes < 4<<10 || c.OutboxBytes > 1<<30:
 		return bad("OutboxBytes", c.OutboxBytes, "4096 to 1 GiB")
+	case c.OutboxTotalBytes < c.OutboxBytes || c.OutboxTotalBytes > 1<<40:
+		return bad("OutboxTotalBytes", c.OutboxTotalBytes, fmt.Sprintf("OutboxBytes %d to 1 TiB", c.OutboxBytes))
 	case c.MaxChannels < 1 || c.MaxChannels > 10_000:
 		return bad("MaxChannels", c.MaxChannels, "1 to 10000")
 	case c.MaxRPCInFlight < 1 || c.MaxRPCInFlight > 10_000:
@@ -146,6 +157,9 @@ func (c Config) Validate() error {
 	for i, r := range c.Rules {
 		if err := names.CheckPattern(r.Pattern); err != nil {
 			return fmt.Errorf("actors: Rules[%d]: %w", i, err)
+		}
+		if r.Slow > SlowConflate {
+			return bad(fmt.Sprintf("Rules[%d].Slow", i), r.Slow, "a SlowPolicy")
 		}
 	}
 	return nil
@@ -176,6 +190,12 @@ func (s *settings) rule(channel string) (Rule, bool) {
 		}
 	}
 	return Rule{}, false
+}
+
+// slow is the policy of a channel.
+func (s *settings) slow(channel string) SlowPolicy {
+	rule, _ := s.rule(channel) // without one it has no subscribers left
+	return rule.Slow
 }
 
 // grants reports whether a lets a bearer of patterns through.

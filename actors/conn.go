@@ -59,7 +59,17 @@ type Conn struct {
 // hubSlot says where a connection stands in a topic.
 type hubSlot struct {
 	topic *topic
-	index int32 // in topic.shards[shard].conns
+	index int32 // in topic.shards[shard].conns, or notYet
+}
+
+// place notes where c stands in t, for the shard actor.
+func (c *Conn) place(t *topic, index int32) {
+	for i := range c.hubs {
+		if c.hubs[i].topic == t {
+			c.hubs[i].index = index
+			return
+		}
+	}
 }
 
 // maxInbox is how many decoded frames of one client may wait for its actor.
@@ -210,13 +220,16 @@ func (c *Conn) do(effect Effect) (flush bool) {
 }
 
 // put queues f for this client, from any goroutine; who gets first owes a
-// flush. A client too slow for its own answers is closed like one too slow for
-// publications.
+// flush. Where an outbox is full, publications that may be lost make room for
+// any frame. A client too slow for its own answers is closed like one too slow
+// for publications.
 func (c *Conn) put(f *Frame) (first bool, err error) {
-	limit := c.system.config.OutboxBytes
-	if first, err = c.out.Put(f, limit); err == ErrOverflow {
+	limits := c.system.bounds()
+	if first, err = c.out.offer(f, limits); err == ErrOverflow {
 		c.flush() // what only waits for the shard's flush does not make a client slow
-		first, err = c.out.Put(f, limit)
+		var lost losses
+		first, lost, err = c.out.press(f, limits)
+		c.system.lost(lost)
 	}
 	switch err {
 	case ErrOverflow:

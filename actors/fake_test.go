@@ -263,6 +263,7 @@ type fakeRecorder struct {
 	closed  map[cause.Code]int
 	dropped map[DropReason]int
 	lived   []time.Duration
+	onDrop  func()
 }
 
 func newFakeRecorder() *fakeRecorder {
@@ -282,6 +283,9 @@ func (r *fakeRecorder) Closed(c cause.Code, lived time.Duration) {
 }
 
 func (r *fakeRecorder) Dropped(reason DropReason, n int) {
+	if r.onDrop != nil {
+		r.onDrop()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dropped[reason] += n
@@ -425,6 +429,7 @@ type client struct {
 	broken   bool // Flush panics
 	finished bool // Finish was called
 	stays    bool // does not close its socket when the server wants to
+	onWrite  func()
 }
 
 var (
@@ -484,6 +489,9 @@ func (c *client) WriteBatch(bufs [][]byte) (n int, err error) {
 	defer c.mu.Unlock()
 	if c.stalled {
 		return 0, nil
+	}
+	if c.onWrite != nil {
+		c.onWrite()
 	}
 	for _, b := range bufs {
 		c.frames = append(c.frames, string(b))

@@ -3,14 +3,19 @@ package actors
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // Frame is one complete WebSocket frame, immutable, shared by all connections
 // it goes to.
-type Frame struct{ bytes []byte }
+type Frame struct {
+	bytes []byte
+	slow  SlowPolicy // what may become of it in the outbox of a slow client
+	topic *topic     // of a publication: what SlowConflate goes by
+}
 
 // NewFrame wraps encoded bytes; the caller gives them up.
-func NewFrame(encoded []byte) *Frame { return &Frame{encoded} }
+func NewFrame(encoded []byte) *Frame { return &Frame{bytes: encoded} }
 
 // Bytes is the encoded frame; do not change it.
 func (f *Frame) Bytes() []byte { return f.bytes }
@@ -24,6 +29,9 @@ var (
 	ErrSealed   = errors.New("actors: outbox sealed by a close frame")
 )
 
+// errDropped is how press says that the channel's policy dropped the frame.
+var errDropped = errors.New("actors: publication dropped for a slow client")
+
 // frameQueue holds frames with the first offset bytes of the head already
 // written. Pooled: an idle Outbox has none.
 type frameQueue struct {
@@ -31,6 +39,10 @@ type frameQueue struct {
 	head   int // frames before it are written
 	offset int
 	flight int // frames from head that DrainUnlocked is writing right now
+	lossy  int // frames from head whose channel allows to lose them
+
+	meter   *atomic.Int64 // the node's; nil when nobody counts
+	metered int32         // bytes of this queue that are in meter
 }
 
 var queuePool = sync.Pool{New: func() any { return new(frameQueue) }}
@@ -54,24 +66,46 @@ type Outbox struct {
 // the caller must see to the slow connection. A frame on an empty outbox
 // always fits, whatever its size.
 func (o *Outbox) Put(f *Frame, limitBytes int) (first bool, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.sealed {
-		return false, ErrSealed
-	}
-	if o.queue != nil && int(o.bytes)+f.Len() > limitBytes {
-		return false, ErrOverflow
-	}
-	return o.put(f), nil
+	return o.offer(f, bounds{bytes: limitBytes})
 }
 
-func (o *Outbox) put(f *Frame) (first bool) {
+// bounds are what an outbox has to keep to, and to report.
+type bounds struct {
+	bytes int           // in one outbox
+	meter *atomic.Int64 // bytes behind full sockets, all outboxes together; may be nil
+}
+
+func (o *Outbox) offer(f *Frame, b bounds) (first bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.sealed:
+		return false, ErrSealed
+	case !o.fits(f, b.bytes):
+		return false, ErrOverflow
+	}
+	return o.put(f, b.meter), nil
+}
+
+func (o *Outbox) fits(f *Frame, limitBytes int) bool {
+	return o.queue == nil || o.bytes == 0 || int(o.bytes)+f.Len() <= limitBytes
+}
+
+func (o *Outbox) put(f *Frame, meter *atomic.Int64) (first bool) {
 	if o.queue == nil {
 		o.queue = queuePool.Get().(*frameQueue)
+		o.queue.meter = meter
 		first = true
 	}
-	o.queue.append(f)
+	q := o.queue
+	q.append(f)
 	o.bytes += int32(f.Len())
+	if f.slow != SlowDisconnect {
+		q.lossy++
+	}
+	if q.metered > 0 || q.flight > 0 {
+		q.count(q.metered + int32(f.Len()))
+	}
 	return first
 }
 
@@ -101,27 +135,49 @@ func (o *Outbox) Seal(discard bool, last ...*Frame) (dropped int) {
 		dropped = o.discard()
 	}
 	for _, f := range last {
-		o.put(f)
+		o.put(f, nil)
 	}
 	return dropped
 }
 
 func (o *Outbox) discard() (dropped int) {
 	q := o.queue
-	keep := q.head + q.flight
-	if q.offset > 0 && q.flight == 0 {
-		keep++
-	}
+	keep := q.begun()
 	for i := keep; i < len(q.frames); i++ {
-		o.bytes -= int32(q.frames[i].Len())
+		o.strike(q.frames[i])
 		q.frames[i] = nil
 		dropped++
 	}
 	q.frames = q.frames[:keep]
-	if keep == q.head {
-		o.release()
-	}
+	o.shrunk()
 	return dropped
+}
+
+// begun is the end of the frames that the socket has seen something of, or is
+// about to: they cannot be dropped.
+func (q *frameQueue) begun() int {
+	if q.offset > 0 && q.flight == 0 {
+		return q.head + 1
+	}
+	return q.head + q.flight
+}
+
+// strike takes a frame off the books.
+func (o *Outbox) strike(f *Frame) {
+	o.bytes -= int32(f.Len())
+	if f.slow != SlowDisconnect {
+		o.queue.lossy--
+	}
+}
+
+// shrunk ends a removal of frames.
+func (o *Outbox) shrunk() {
+	q := o.queue
+	if q.head == len(q.frames) {
+		o.release()
+		return
+	}
+	q.count(min(q.metered, o.bytes))
 }
 
 // Queued is the number of bytes waiting.
@@ -174,6 +230,7 @@ func (o *Outbox) Drain(w Writer) (blocked bool, err error) {
 		}
 		o.advance(n)
 		if n < offered {
+			o.queue.count(o.bytes)
 			return true, nil
 		}
 	}
@@ -219,8 +276,11 @@ func (o *Outbox) land(n int, err error) {
 		return
 	}
 	o.queue.flight = 0
-	if err == nil {
-		o.advance(n)
+	if err != nil {
+		return
+	}
+	if o.advance(n); o.queue != nil {
+		o.queue.count(min(o.queue.metered, o.bytes))
 	}
 }
 
@@ -248,6 +308,9 @@ func (o *Outbox) advance(n int) {
 			return
 		}
 		n -= left
+		if q.frames[q.head].slow != SlowDisconnect {
+			q.lossy--
+		}
 		q.frames[q.head] = nil
 		q.head++
 		q.offset = 0
@@ -284,9 +347,20 @@ func (o *Outbox) WhileOpen(f func()) {
 	}
 }
 
+// count tells the node how much of this outbox waits behind a full socket.
+// Only a writer that was left with something makes it more than zero, so that
+// clients who read cost no atomic operation.
+func (q *frameQueue) count(bytes int32) {
+	if q.meter != nil && bytes != q.metered {
+		q.meter.Add(int64(bytes - q.metered))
+		q.metered = bytes
+	}
+}
+
 // release gives an empty queue back.
 func (o *Outbox) release() {
 	q := o.queue
+	q.count(0)
 	o.queue = nil
 	if cap(q.frames) <= maxPooledFrames {
 		*q = frameQueue{frames: q.frames[:0]}

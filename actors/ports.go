@@ -65,7 +65,8 @@ type Transport interface {
 // Encoder makes wire frames. edge implements it, as the actors know no
 // WebSocket. Frames are immutable and shared between connections.
 type Encoder interface {
-	// Message encodes one server message as a data frame.
+	// Message encodes one server message as a data frame, a new one each time:
+	// the actors mark it with its channel.
 	Message(p codec.Protocol, m *clientv1.ServerMessage) *Frame
 	// Ping, Pong and Close are control frames, RFC 6455 §5.5.
 	Ping() *Frame
@@ -114,4 +115,7 @@ const (
 	DropSlow   DropReason = "slow_consumer" // outbox over its limit; the connection is closed
 	DropClosed DropReason = "closed"        // the connection was already ending
 	DropPanic  DropReason = "panic"         // a failed actor; a defect
+
+	DropOldest    DropReason = "drop_oldest" // for a slow client, by SlowDropOldest
+	DropConflated DropReason = "conflated"   // for a slow client, by SlowConflate
 )

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +36,11 @@ type (
 	flush  struct{}
 )
 
+// sliceConns is how many connections a shard serves in one go: a few
+// milliseconds when each takes a system call. Joins, answers, pings and other
+// channels come in between.
+const sliceConns = 1024
+
 // delivery is one publication on its way to the listeners of a shard.
 type delivery struct {
 	topic  *topic
@@ -47,16 +54,19 @@ type delivery struct {
 type shard struct {
 	// Immutable after newShard.
 	number  int
+	slice   int // sliceConns, but in tests
 	system  *System
 	pid     *actor.PID
-	credits chan struct{} // holds one per waiting delivery; never closed
+	credits chan struct{} // holds one per delivery that is not done; never closed
 	done    chan struct{} // closed when the actor has stopped
 
 	// Owned by the shard actor.
 	dirty             []*Conn // outboxes to flush
 	owed              bool    // a flush message is under way
 	victims           []verdict
-	burst, burstBytes int // publications since the last flush, one frame of each
+	burst, burstBytes int                // publications since the last flush, one frame of each
+	fanouts           map[*topic]*fanout // channels with a fan-out in slices
+	stopping          bool
 
 	sweeping atomic.Bool // a sweep message is under way
 
@@ -73,7 +83,7 @@ type verdict struct {
 }
 
 func newShard(number int, system *System) *shard {
-	return &shard{number: number, system: system,
+	return &shard{number: number, slice: sliceConns, system: system, fanouts: make(map[*topic]*fanout),
 		credits: make(chan struct{}, maxBacklog), done: make(chan struct{})}
 }
 
@@ -93,11 +103,12 @@ func (s *shard) Receive(ctx actor.Context) {
 	defer s.survive(ctx)
 	switch m := ctx.Message().(type) {
 	case *delivery:
-		<-s.credits
-		s.fanOut(m)
+		s.begin(m)
+	case *fanout:
+		s.step(m)
 	case flush:
 		s.owed = false
-		s.flushAll()
+		s.flushSlice()
 	case join:
 		s.join(m)
 	case leave:
@@ -108,9 +119,12 @@ func (s *shard) Receive(ctx actor.Context) {
 		s.mark(m.conn)
 	case sweep:
 		s.sweep(m.now)
+	case *actor.Stopping:
+		s.finish()
 	case *actor.Stopped:
 		close(s.done)
 	}
+	s.system.relieve()
 }
 
 // survive keeps a defect from stopping the shard: its listeners would get
@@ -128,21 +142,31 @@ func (s *shard) survive(ctx actor.Context) {
 }
 
 func (s *shard) fanOut(d *delivery) {
-	conns := d.topic.shards[s.number].conns
-	delivered, bytes, largest := 0, 0, 0
-	for _, c := range conns {
-		f := d.frames[c.protocol]
-		if f == nil {
-			continue // joined after the publication was encoded
-		}
-		if s.put(c, f) == nil {
-			delivered++
-			bytes += f.Len()
-			largest = max(largest, f.Len())
-		}
+	t := tally{delivery: d}
+	for _, c := range d.topic.shards[s.number].conns {
+		s.pass(&t, c)
 	}
-	s.system.recorder.Delivered(delivered, bytes)
-	s.gather(largest)
+	s.system.recorder.Delivered(t.delivered, t.bytes)
+	s.gather(t.largest)
+}
+
+// tally is a delivery and what came of it in this shard.
+type tally struct {
+	*delivery
+	delivered, bytes, largest int
+}
+
+// pass queues the publication for one listener.
+func (s *shard) pass(t *tally, c *Conn) {
+	f := t.frames[c.protocol]
+	if f == nil {
+		return // joined after the publication was encoded
+	}
+	if s.put(c, f) == nil {
+		t.delivered++
+		t.bytes += f.Len()
+		t.largest = max(t.largest, f.Len())
+	}
 }
 
 // put queues f for c and sees to the flush.
@@ -156,12 +180,13 @@ func (s *shard) put(c *Conn, f *Frame) error {
 
 // gather ends a burst early that would need a second write anyway, or that
 // would fill a quarter of an outbox: a transport whose writes block needs time
-// to empty it.
+// to empty it. Where more than a slice is dirty, the flush that is owed does
+// the rest.
 func (s *shard) gather(bytes int) {
 	s.burst++
 	s.burstBytes += bytes
 	if s.burst >= MaxBatch || s.burstBytes > s.system.config.OutboxBytes/4 {
-		s.flushAll()
+		s.flushSlice()
 	}
 }
 
@@ -178,14 +203,19 @@ func (s *shard) mark(c *Conn) {
 	}
 }
 
-func (s *shard) flushAll() {
+// flushSlice flushes the outboxes that have waited longest.
+func (s *shard) flushSlice() {
 	s.burst, s.burstBytes = 0, 0
-	for i, c := range s.dirty {
-		s.dirty[i] = nil
+	n := min(len(s.dirty), s.slice)
+	for _, c := range s.dirty[:n] {
 		c.dirty = false
 		c.flush()
 	}
-	s.dirty = s.dirty[:0]
+	s.dirty = slices.Delete(s.dirty, 0, n)
+	if len(s.dirty) > 0 && !s.owed && !s.stopping {
+		s.owed = true
+		s.send(flush{})
+	}
 }
 
 // answer queues m for c ahead of later publications.
@@ -198,9 +228,11 @@ func (s *shard) join(m join) {
 		m.topic.count(m.conn, -1) // its detach is behind us in the mailbox
 		return
 	}
-	here := &m.topic.shards[s.number]
-	m.conn.hubs = append(m.conn.hubs, hubSlot{m.topic, int32(len(here.conns))})
-	here.conns = append(here.conns, m.conn)
+	if f := s.fanouts[m.topic]; f != nil {
+		f.admit(m.conn)
+	} else {
+		m.topic.enter(m.conn)
+	}
 	s.answer(m.conn, &clientv1.ServerMessage{Id: m.id, Body: &clientv1.ServerMessage_Subscribed{
 		Subscribed: &clientv1.Subscribed{Channel: m.topic.key.channel}}})
 }
@@ -208,6 +240,7 @@ func (s *shard) join(m join) {
 func (s *shard) leave(m leave) {
 	for i, h := range m.conn.hubs {
 		if h.topic.key.channel == m.channel {
+			s.catchUp(m.conn, h)
 			s.unhub(m.conn, i)
 			break
 		}
@@ -216,21 +249,13 @@ func (s *shard) leave(m leave) {
 		Unsubscribed: &clientv1.Unsubscribed{Channel: m.channel}}})
 }
 
-// unhub takes c out of its i-th topic; the last listener moves into the gap.
+// unhub takes c out of its i-th topic.
 func (s *shard) unhub(c *Conn, i int) {
 	h := c.hubs[i]
-	here := &h.topic.shards[s.number]
-	last := len(here.conns) - 1
-	moved := here.conns[last]
-	here.conns[h.index], here.conns[last] = moved, nil
-	here.conns = here.conns[:last]
-	if moved != c {
-		for j := range moved.hubs {
-			if moved.hubs[j].topic == h.topic {
-				moved.hubs[j].index = h.index
-				break
-			}
-		}
+	if f := s.fanouts[h.topic]; f != nil {
+		f.remove(c, h.index)
+	} else {
+		h.topic.remove(s.number, h.index)
 	}
 	h.topic.count(c, -1)
 	end := len(c.hubs) - 1
@@ -305,7 +330,9 @@ func (s *shard) inspect(c *Conn, now uint32, millis int64) {
 		s.victims = append(s.victims, verdict{c, cause.PongTimeout})
 	case silent >= limits.ping-s.spread(c.slot) && c.pinged != seen:
 		c.pinged = seen
-		if first, err := c.out.Put(s.system.ping, s.system.config.OutboxBytes); err == nil && first {
+		// Over the limit, by the 2 bytes of one ping: a full outbox is the
+		// usual state of a slow client whose channels may lose publications.
+		if first, err := c.out.Put(s.system.ping, math.MaxInt); err == nil && first {
 			s.mark(c)
 		}
 	}

@@ -59,6 +59,8 @@ type System struct {
 	millis   atomic.Uint32 // that the node has run, as of the last Tick; wraps after 49 days
 	next     atomic.Uint32 // shard of the next connection
 	lastFail atomic.Int64  // unix second of the last logged panic
+	stuck    atomic.Int64  // bytes behind full sockets: the meter of all outboxes
+	relief   relief
 	closing  sync.Once
 
 	// Owned by the caller of Tick.
@@ -86,11 +88,12 @@ func NewSystem(config Config, deps Deps) (*System, error) {
 	if config.Shards == 0 {
 		config.Shards = runtime.GOMAXPROCS(0)
 	}
+	settings := newSettings(config)
 	s := &System{
-		config: newSettings(config), broker: deps.Broker, authenticator: deps.Authenticator, resumer: deps.Resumer,
+		config: settings, broker: deps.Broker, authenticator: deps.Authenticator, resumer: deps.Resumer,
 		encoder: deps.Encoder, recorder: deps.Recorder, clock: deps.Clock, log: deps.Logger,
 		start: deps.Clock.Now(), random: deps.Random, jitter: deps.Jitter,
-		topics: newTopics(deps.Broker, config.Shards), directory: newDirectory(), ping: deps.Encoder.Ping(),
+		topics: newTopics(deps.Broker, config.Shards, settings.slow), directory: newDirectory(), ping: deps.Encoder.Ping(),
 		limits: limits{connect: config.ConnectTimeout.Milliseconds(),
 			ping: int32(config.PingInterval.Milliseconds()), pong: int32(config.PongTimeout.Milliseconds()),
 			gap: config.PongTimeout / 2},
@@ -194,6 +197,7 @@ func (s *System) Tick() {
 	t := s.clock.Now()
 	now := s.advance(t.Sub(s.start))
 	s.millis.Store(now)
+	s.relief.futile.Store(false)
 	s.directory.expire(t.Add(-s.config.ResumeWindow))
 	for _, sh := range s.shards {
 		if !sh.sweeping.Swap(true) { // else the last one still waits behind a backlog
@@ -242,6 +246,7 @@ func (s *System) Deliver(tenant, channel string, seq uint64, data []byte) {
 				Publication: &clientv1.Publication{Channel: channel, Seq: seq, Data: data}}}
 		}
 		frames[p] = s.encoder.Message(p, message)
+		frames[p].slow, frames[p].topic = SlowPolicy(t.slow.Load()), t
 	}
 	if message == nil {
 		return
@@ -290,14 +295,15 @@ func (s *System) direct(c *Conn, m *clientv1.ServerMessage) bool {
 	return err == nil
 }
 
-// SetRules replaces the channel rules for commands that come from now on.
-// Subscriptions that are up stay.
+// SetRules replaces the channel rules for commands and publications that come
+// from now on. Subscriptions that are up stay.
 func (s *System) SetRules(rules []Rule) error {
 	c := s.config.Config
 	if c.Rules = rules; c.Validate() != nil {
 		return c.Validate()
 	}
 	s.config.rules.Store(&rules)
+	s.topics.reclass()
 	return nil
 }
 
@@ -308,11 +314,12 @@ func (s *System) Conns() int { return int(s.conns.Load()) }
 type Stats struct {
 	Conns, Sessions, Users, Channels int
 	Backlog                          int // publications waiting for shards
+	StuckBytes                       int // behind full sockets; see Config.OutboxTotalBytes
 }
 
 // Stats may be called at any time.
 func (s *System) Stats() Stats {
-	st := Stats{Conns: s.Conns(), Channels: s.topics.count()}
+	st := Stats{Conns: s.Conns(), Channels: s.topics.count(), StuckBytes: int(s.stuck.Load())}
 	st.Sessions, st.Users = s.directory.sizes()
 	for _, sh := range s.shards {
 		st.Backlog += len(sh.credits)

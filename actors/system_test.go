@@ -366,7 +366,7 @@ func TestHandshakeTokenServesOnce(t *testing.T) {
 // TestBacklogBlocksDeliver: a busy shard holds the broker's dispatcher back
 // after maxBacklog publications, and lets it go on.
 func TestBacklogBlocksDeliver(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Shards, c.OutboxBytes = 1, 1<<30 })
+	w := newWorld(t, func(c *Config) { c.Shards, c.OutboxBytes, c.OutboxTotalBytes = 1, 1<<30, 1<<30 })
 	c := w.dial("ann").subscribe("news")
 	c.take()
 	block := w.block(0)

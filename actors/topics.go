@@ -16,6 +16,8 @@ type topic struct {
 	key    topicKey
 	shards []members // by shard number; members.conns is owned by that shard
 
+	slow atomic.Uint32 // SlowPolicy; changed under topics.mu, read by Deliver
+
 	// How many listeners use each protocol, so that a publication is encoded
 	// once for each that is used. Changed by count, read by Deliver.
 	protocols [codec.Count]atomic.Int32
@@ -43,6 +45,31 @@ func (t *topic) count(c *Conn, by int32) {
 	t.protocols[c.protocol].Add(by)
 }
 
+// enter lists c in its shard; the shard actor calls it.
+func (t *topic) enter(c *Conn) {
+	here := &t.shards[c.shard.number]
+	c.hubs = append(c.hubs, hubSlot{t, int32(len(here.conns))})
+	here.conns = append(here.conns, c)
+}
+
+// remove takes the listener at index off a shard's list; the last one moves
+// into the gap. The shard actor calls it.
+func (t *topic) remove(shard int, index int32) {
+	here := &t.shards[shard]
+	last := int32(len(here.conns) - 1)
+	t.move(shard, last, index)
+	here.conns[last] = nil
+	here.conns = here.conns[:last]
+}
+
+// move puts the listener at from in the place to as well.
+func (t *topic) move(shard int, from, to int32) {
+	here := &t.shards[shard]
+	moved := here.conns[from]
+	here.conns[to] = moved
+	moved.place(t, to)
+}
+
 // waiter is a connection that waits for ready.
 type waiter struct {
 	conn    *Conn
@@ -54,15 +81,17 @@ type waiter struct {
 // interest is under way stays in the table even when nobody holds it any more,
 // so that the broker's late answer cannot be taken for that of a new one.
 type topics struct {
+	// Immutable after newTopics.
 	broker Broker
 	shards int
+	slow   func(channel string) SlowPolicy
 
 	mu    sync.RWMutex
 	byKey map[topicKey]*topic // guarded by mu
 }
 
-func newTopics(broker Broker, shards int) *topics {
-	return &topics{broker: broker, shards: shards, byKey: make(map[topicKey]*topic)}
+func newTopics(broker Broker, shards int, slow func(channel string) SlowPolicy) *topics {
+	return &topics{broker: broker, shards: shards, slow: slow, byKey: make(map[topicKey]*topic)}
 }
 
 // acquire counts c in. c gets an Interest event, maybe before acquire returns.
@@ -73,6 +102,7 @@ func (ts *topics) acquire(key topicKey, c *Conn, attempt uint32) (t *topic, fres
 	t = ts.byKey[key]
 	if fresh = t == nil; fresh {
 		t = &topic{key: key, shards: make([]members, ts.shards)}
+		t.slow.Store(uint32(ts.slow(key.channel)))
 		ts.byKey[key] = t
 	}
 	t.refs++
@@ -125,6 +155,15 @@ func (ts *topics) release(t *topic, c *Conn) {
 	ts.mu.Unlock()
 	if last {
 		ts.broker.Unsubscribe(t.key.tenant, t.key.channel)
+	}
+}
+
+// reclass asks for the policy of every channel again.
+func (ts *topics) reclass() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for key, t := range ts.byKey {
+		t.slow.Store(uint32(ts.slow(key.channel)))
 	}
 }
 
