@@ -138,9 +138,15 @@ type EdgeConfig struct {
 	// get error 429, as with rate_messages.
 	RateBytes Size `yaml:"rate_bytes" range:"0B..1GiB"`
 	// OutboxBytes is how much may wait for one client that reads slowly before
-	// it is closed with 4413. Default 256KiB. More forgives slow phones and
-	// costs memory only while they lag. At least max_message_bytes.
+	// the slow rule of the channel applies: by default it is closed with 4413.
+	// Default 256KiB. More forgives slow phones and costs memory only while they
+	// lag. At least max_message_bytes.
 	OutboxBytes Size `yaml:"outbox_bytes" range:"4KiB..1GiB"`
+	// OutboxTotalBytes is how much may wait for all slow clients together before
+	// those with the most waiting give way: what their channels' slow rule lets
+	// go is dropped, others are closed with 4413. Default 256MiB. A message
+	// counts once for each client that it waits for, so memory stays below it.
+	OutboxTotalBytes Size `yaml:"outbox_total_bytes" range:"4KiB..1TiB"`
 	// MaxChannels is how many channels one connection may subscribe to; more
 	// get error 429. Default 128.
 	MaxChannels int `yaml:"max_channels" range:"1..10000"`
@@ -214,7 +220,22 @@ type ChannelRule struct {
 	// application (hw.in.TENANT.CHANNEL), which may publish it on; channel
 	// sends it to all subscribers at once, as a chat wants. Default app.
 	PublishTo Target `yaml:"publish_to,omitempty" enum:"app,channel"`
+	// Slow is what happens when outbox_bytes are full for a client that reads too
+	// slowly: disconnect closes it with 4413, drop_oldest drops the oldest
+	// publications that wait, conflate keeps only the newest of each channel.
+	// Default disconnect. The others leave gaps, for values that soon change.
+	Slow SlowPolicy `yaml:"slow,omitempty" enum:"disconnect,drop_oldest,conflate"`
 }
+
+// SlowPolicy is what becomes of publications that a client reads too slowly.
+type SlowPolicy string
+
+// The policies.
+const (
+	Disconnect SlowPolicy = "disconnect"  // the client is closed
+	DropOldest SlowPolicy = "drop_oldest" // the oldest that wait are dropped
+	Conflate   SlowPolicy = "conflate"    // the newest of each channel is kept
+)
 
 // Access is who may do something in a channel.
 type Access string
@@ -340,24 +361,25 @@ func DefaultConfig() Config {
 
 func defaultEdge() EdgeConfig {
 	return EdgeConfig{
-		Listen:          "127.0.0.1:8080",
-		Engine:          "auto",
-		HeaderTimeout:   5 * time.Second,
-		MaxHeaderBytes:  8 * KiB,
-		ConnectTimeout:  10 * time.Second,
-		PingInterval:    25 * time.Second,
-		PongTimeout:     10 * time.Second,
-		CloseTimeout:    5 * time.Second,
-		MaxMessageBytes: 64 * KiB,
-		MaxConnections:  100_000,
-		AcceptRate:      2000,
-		AcceptBurst:     2000,
-		RateMessages:    100,
-		RateBurst:       200,
-		RateBytes:       1 * MiB,
-		OutboxBytes:     256 * KiB,
-		MaxChannels:     128,
-		MaxRPCInFlight:  16,
+		Listen:           "127.0.0.1:8080",
+		Engine:           "auto",
+		HeaderTimeout:    5 * time.Second,
+		MaxHeaderBytes:   8 * KiB,
+		ConnectTimeout:   10 * time.Second,
+		PingInterval:     25 * time.Second,
+		PongTimeout:      10 * time.Second,
+		CloseTimeout:     5 * time.Second,
+		MaxMessageBytes:  64 * KiB,
+		MaxConnections:   100_000,
+		AcceptRate:       2000,
+		AcceptBurst:      2000,
+		RateMessages:     100,
+		RateBurst:        200,
+		RateBytes:        1 * MiB,
+		OutboxBytes:      256 * KiB,
+		OutboxTotalBytes: 256 * MiB,
+		MaxChannels:      128,
+		MaxRPCInFlight:   16,
 	}
 }
 

@@ -49,6 +49,9 @@ func (k *checker) edge(e EdgeConfig) {
 	if e.OutboxBytes < e.MaxMessageBytes {
 		k.fail("edge.outbox_bytes", e.OutboxBytes, "at least edge.max_message_bytes %s, or one message closes its readers", e.MaxMessageBytes)
 	}
+	if e.OutboxTotalBytes < e.OutboxBytes {
+		k.fail("edge.outbox_total_bytes", e.OutboxTotalBytes, "at least edge.outbox_bytes %s, or one client fills the node", e.OutboxBytes)
+	}
 	if e.Engine == "poll" && e.TLSCertFile != "" {
 		k.fail("edge.engine", e.Engine, "auto or goroutine with edge.tls_cert_file: TLS in this process needs a goroutine per connection")
 	}
@@ -114,6 +117,7 @@ func (k *checker) channels(rules []ChannelRule) {
 			k.fail(path("pattern"), rule.Pattern, `tokens of letters, digits, _ and - with dots between, "*" for one, a last ">" for the rest`)
 		}
 		rule.Publish, rule.PublishTo = cmp.Or(rule.Publish, Refuse), cmp.Or(rule.PublishTo, ToApp)
+		rule.Slow = cmp.Or(rule.Slow, Disconnect)
 		k.tags(reflect.ValueOf(rule), path(""))
 		if j := slices.IndexFunc(rules[:i], func(r ChannelRule) bool { return r.Pattern == rule.Pattern || r.Pattern == ">" }); j >= 0 {
 			k.fail(path("pattern"), rule.Pattern, "it before rule %d (%s), which matches the same channels first", j+1, rules[j].Pattern)

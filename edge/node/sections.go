@@ -17,7 +17,7 @@ func (c Config) actors() actors.Config {
 	a.Shards = c.Edge.Shards
 	a.PingInterval, a.PongTimeout, a.ConnectTimeout = c.Edge.PingInterval, c.Edge.PongTimeout, c.Edge.ConnectTimeout
 	a.ResumeWindow = c.Auth.ResumeWindow
-	a.OutboxBytes = int(c.Edge.OutboxBytes)
+	a.OutboxBytes, a.OutboxTotalBytes = int(c.Edge.OutboxBytes), int(c.Edge.OutboxTotalBytes)
 	a.MaxChannels, a.MaxRPCInFlight = c.Edge.MaxChannels, c.Edge.MaxRPCInFlight
 	a.RateMessages, a.RateBurst, a.RateBytes = c.Edge.RateMessages, c.Edge.RateBurst, int(c.Edge.RateBytes)
 	a.Rules = c.rules()
@@ -27,7 +27,7 @@ func (c Config) actors() actors.Config {
 func (c Config) rules() []actors.Rule {
 	rules := make([]actors.Rule, len(c.Channels))
 	for i, r := range c.Channels {
-		rules[i] = actors.Rule{Pattern: r.Pattern, Subscribe: r.Subscribe.actors(), Publish: r.Publish.actors()}
+		rules[i] = actors.Rule{Pattern: r.Pattern, Subscribe: r.Subscribe.actors(), Publish: r.Publish.actors(), Slow: r.Slow.actors()}
 		if r.PublishTo == ToChannel {
 			rules[i].Destination = actors.ToChannel
 		}
@@ -43,6 +43,16 @@ func (a Access) actors() actors.Access {
 		return actors.ByToken
 	}
 	return actors.Refuse
+}
+
+func (p SlowPolicy) actors() actors.SlowPolicy {
+	switch p {
+	case DropOldest:
+		return actors.SlowDropOldest
+	case Conflate:
+		return actors.SlowConflate
+	}
+	return actors.SlowDisconnect
 }
 
 // edge is the configuration as package edge has it, without TLS and fallback.

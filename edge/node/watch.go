@@ -77,6 +77,7 @@ func (w *watcher) actors() {
 	size("users", "Users with a session.", func(s actors.Stats) int { return s.Users })
 	size("channels", "Channels with a local subscriber.", func(s actors.Stats) int { return s.Channels })
 	size("backlog_messages", "Publications waiting for shards.", func(s actors.Stats) int { return s.Backlog })
+	size("stuck_bytes", "Bytes waiting behind full sockets, for clients that read slowly.", func(s actors.Stats) int { return s.StuckBytes })
 }
 
 func (w *watcher) fabric() {
