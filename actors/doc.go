@@ -14,7 +14,11 @@
 // one NATS subscription for a channel, whoever listens. Outbox: the bounded
 // queue of frames towards one socket. Generation: counts the connections of a
 // session; the higher one fences the lower. Tick: the node's coarse clock.
-// Sweep: a shard's look at all its connections for who is silent.
+// Sweep: a shard's look at all its connections for who is silent. Slice: as
+// many connections as a shard serves in one go. Round: the way of what waits
+// for a channel through all its slices. Slow policy: what a channel's
+// publications do in the outbox of a client that reads too slowly. Stuck:
+// waiting behind a full socket.
 //
 // # Goroutines
 //
@@ -44,7 +48,8 @@
 //   - A connection's answers come in the order of the decisions. Subscribed
 //     precedes every publication of the channel, unsubscribed follows the last,
 //     and between them none that was delivered here is missing: else the
-//     connection is closed.
+//     connection is closed. A channel with another slow policy than
+//     SlowDisconnect may lose some to a slow client; the others keep their order.
 //   - Connected precedes everything but errors and pongs.
 //   - Each Broker.Subscribe that became ready is given back once, when the last
 //     subscriber has gone.

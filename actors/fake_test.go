@@ -425,11 +425,11 @@ type client struct {
 
 	mu       sync.Mutex
 	frames   []string
-	stalled  bool // takes no byte
-	broken   bool // Flush panics
-	finished bool // Finish was called
-	stays    bool // does not close its socket when the server wants to
-	onWrite  func()
+	stalled  bool   // takes no byte
+	broken   bool   // Flush panics
+	finished bool   // Finish was called
+	stays    bool   // does not close its socket when the server wants to
+	onFlush  func() // runs where the flush does, after it
 }
 
 var (
@@ -469,6 +469,9 @@ func (c *client) Flush() {
 	if _, err := c.conn.out.Drain(c); err != nil {
 		panic(err)
 	}
+	if c.onFlush != nil {
+		c.onFlush()
+	}
 }
 
 // Finish implements Transport.
@@ -489,9 +492,6 @@ func (c *client) WriteBatch(bufs [][]byte) (n int, err error) {
 	defer c.mu.Unlock()
 	if c.stalled {
 		return 0, nil
-	}
-	if c.onWrite != nil {
-		c.onWrite()
 	}
 	for _, b := range bufs {
 		c.frames = append(c.frames, string(b))

@@ -44,6 +44,9 @@ func (s *System) relieve() {
 		over -= slowest[eased].conn.ease()
 	}
 	s.relief.futile.Store(over > 0)
+	if eased == 0 {
+		return // they have read in the meantime
+	}
 	s.log.Warn("outboxes over the limit of the node", "node", s.config.Node, "limit_bytes", limit, "connections", eased)
 }
 

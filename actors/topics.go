@@ -57,7 +57,9 @@ func (t *topic) enter(c *Conn) {
 func (t *topic) remove(shard int, index int32) {
 	here := &t.shards[shard]
 	last := int32(len(here.conns) - 1)
-	t.move(shard, last, index)
+	if index != last { // who is last may be listed a second time: see fanout.remove
+		t.move(shard, last, index)
+	}
 	here.conns[last] = nil
 	here.conns = here.conns[:last]
 }

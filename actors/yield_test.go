@@ -349,6 +349,10 @@ func TestPingPassesFullOutbox(t *testing.T) {
 	w := newWorld(t, lossyRules)
 	slow := w.stall("oldest.a")
 	w.deliver("oldest.a", 1, 500)
+	out, limit := slow.conn.Outbox(), w.system.config.OutboxBytes
+	if _, err := out.Put(NewFrame(make([]byte, limit-out.Queued())), limit); err != nil {
+		t.Fatalf("to the last byte: %v", err)
+	}
 	w.tick(w.system.config.PingInterval)
 	if got := slow.wake(); !slices.Contains(got, "ping") {
 		t.Errorf("no ping among %d frames", len(got))

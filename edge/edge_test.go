@@ -334,6 +334,44 @@ func TestSlowConsumer(t *testing.T) {
 	})
 }
 
+// A client that stops reading a channel that may lose publications stays up,
+// and then reads the newest, in order; its neighbours get every one.
+func TestSlowConsumer_DropsOldest(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		r := newRig(t, engine, rigOptions{actors: func(c *actors.Config) {
+			c.OutboxBytes, c.Shards = 64<<10, 1
+			c.Rules = []actors.Rule{{Pattern: ">", Subscribe: actors.Allow, Slow: actors.SlowDropOldest}}
+		}})
+		slow, good := r.connected(t), r.connected(t)
+		for _, c := range []*testClient{slow, good} {
+			c.send(`{"id":2,"subscribe":{"channel":"news"}}`)
+			c.next()
+		}
+		filler := strings.Repeat("x", 16<<10)
+		n := 0
+		for ; r.counts.drops(actors.DropOldest) < 10; n++ {
+			r.system.Deliver("demo", "news", uint64(n+1), fmt.Appendf(nil, `"%s"`, filler))
+			if got := good.next().GetPublication().GetSeq(); got != uint64(n+1) {
+				t.Fatalf("the neighbour got %d, want %d", got, n+1)
+			}
+			if n > 4000 {
+				t.Fatal("nothing dropped for a client that reads nothing, after 64 MB")
+			}
+		}
+		got, last := 0, uint64(0)
+		for ; last < uint64(n); got++ {
+			seq := slow.next().GetPublication().GetSeq()
+			if seq <= last {
+				t.Fatalf("got %d after %d", seq, last)
+			}
+			last = seq
+		}
+		if drops := r.counts.drops(actors.DropOldest); got+drops != n {
+			t.Errorf("read %d of %d publications, %d counted as dropped", got, n, drops)
+		}
+	})
+}
+
 // Messages published back to back leave in few writes.
 func TestFanOut_Coalesces(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {

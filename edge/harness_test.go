@@ -68,8 +68,9 @@ func (c *counts) Wrote(frames, _ int, blocked bool) {
 	})
 }
 
-func (c *counts) closedAs(code cause.Code) (n int) { c.with(func() { n = c.closed[code] }); return n }
-func (c *counts) refusedAs(r *Refusal) (n int)     { c.with(func() { n = c.refused[r.Reason] }); return n }
+func (c *counts) closedAs(code cause.Code) (n int)  { c.with(func() { n = c.closed[code] }); return n }
+func (c *counts) refusedAs(r *Refusal) (n int)      { c.with(func() { n = c.refused[r.Reason] }); return n }
+func (c *counts) drops(r actors.DropReason) (n int) { c.with(func() { n = c.dropped[r] }); return n }
 
 // memoryBroker delivers publications to the System of the same process.
 type memoryBroker struct{ system *actors.System }

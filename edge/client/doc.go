@@ -37,8 +37,9 @@
 // server sent. Between them and the socket is a queue of Config.QueueLen
 // messages. Its overflow is called backpressure: reading stops until a
 // handler returns, Stats.Stalls counts it, and when it lasts the server closes
-// with slow_consumer or pong_timeout and the client reconnects. Nothing is
-// dropped here. What was published while no socket was up is not delivered:
+// with slow_consumer or pong_timeout and the client reconnects; in channels
+// whose slow rule says so, it drops publications instead. Nothing is dropped
+// here. What was published while no socket was up is not delivered:
 // OnResubscribed says after which point a channel may have a gap.
 //
 // # Goroutines
