@@ -13,7 +13,6 @@ import (
 
 	"hawser/proto/cause"
 	clientv1 "hawser/proto/client/v1"
-	"hawser/proto/codec"
 )
 
 // sink is a Transport that takes everything and keeps nothing.
@@ -67,7 +66,7 @@ func newBench(b *testing.B, shards int) *bench {
 func (s *bench) dial(n int, channel func(i int) string) {
 	for i := range n {
 		k := new(sink)
-		c := s.system.Attach(AttachParams{Transport: k, Protocol: codec.JSON, Tenant: "acme", Bind: func(c *Conn) { k.conn = c }})
+		c := s.system.Attach(AttachParams{Transport: k, Tenant: "acme", Bind: func(c *Conn) { k.conn = c }})
 		c.Receive([]*clientv1.ClientMessage{connectMessage(1, fmt.Sprint("user", i), "")}, 50)
 		c.Receive([]*clientv1.ClientMessage{subscribeMessage(2, channel(i))}, 50)
 		s.conns = append(s.conns, c)

@@ -29,7 +29,7 @@ type Conn struct {
 	transport Transport
 	tenant    string // interned: the handshake's string would keep the whole request
 	opened    int64  // System.clockMillis
-	protocol  codec.Protocol
+	wire      Wire
 
 	// Any goroutine.
 	out     Outbox
@@ -122,7 +122,7 @@ func (c *Conn) SocketClosed(code cause.Code) {
 func (c *Conn) Outbox() *Outbox { return &c.out }
 
 // Protocol is the wire form that the client chose.
-func (c *Conn) Protocol() codec.Protocol { return c.protocol }
+func (c *Conn) Protocol() codec.Protocol { return c.wire.Protocol }
 
 // Tenant is the tenant of the handshake's path.
 func (c *Conn) Tenant() string { return c.tenant }
@@ -257,7 +257,7 @@ func (c *Conn) reply(m *clientv1.ServerMessage) (flush bool) {
 	if failed := m.GetError(); failed != nil {
 		c.system.recorder.CommandError(failed.Code)
 	}
-	flush, _ = c.put(c.system.encoder.Message(c.protocol, m))
+	flush, _ = c.put(c.system.encoder.Message(c.wire, m))
 	if m.GetConnected() != nil {
 		c.greeted.Store(true) // from now on direct messages may follow
 	}
@@ -350,7 +350,7 @@ func (c *Conn) publish(e Publish) {
 func (c *Conn) close(e Close) {
 	defer c.transport.Finish() // also when the encoder fails: the socket must end
 	row := cause.Of(e.Code)
-	goodbye := c.system.encoder.Message(c.protocol, &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Disconnect{
+	goodbye := c.system.encoder.Message(c.wire, &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Disconnect{
 		Disconnect: &clientv1.Disconnect{Code: uint32(row.Code), Reason: row.Name, Reconnect: row.Reconnect(),
 			RetryAfterMs: uint32(c.system.jittered(e.RetryAfter).Milliseconds())}}})
 	discard := e.Code == cause.SlowConsumer || e.Code == cause.PongTimeout

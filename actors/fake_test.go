@@ -237,16 +237,26 @@ func (r *fakeResumer) Open(token string) (s ResumeState, err error) {
 }
 
 // textEncoder writes frames that one can read: JSON for both protocols, with
-// a P ahead for protobuf, and words for control frames.
-type textEncoder struct{ fail *atomic.Bool }
+// a P ahead for protobuf and a Z for compression, and words for control
+// frames.
+type textEncoder struct {
+	fail         *atomic.Bool
+	publications *atomic.Int64 // encoded; nil: not counted
+}
 
-func (e textEncoder) Message(p codec.Protocol, m *clientv1.ServerMessage) *Frame {
+func (e textEncoder) Message(wire Wire, m *clientv1.ServerMessage) *Frame {
 	if e.fail != nil && e.fail.Load() {
 		panic("encoder broke")
 	}
 	var b []byte
-	if p == codec.Proto {
+	if wire.Deflate {
+		b = append(b, 'Z')
+	}
+	if wire.Protocol == codec.Proto {
 		b = append(b, 'P')
+	}
+	if m.GetPublication() != nil && e.publications != nil {
+		e.publications.Add(1)
 	}
 	return NewFrame(codec.AppendServer(b, codec.JSON, m))
 }
@@ -320,7 +330,8 @@ type world struct {
 	auth     *fakeAuth
 	resumer  *fakeResumer
 	recorder *fakeRecorder
-	broken   atomic.Bool // the encoder panics
+	broken   atomic.Bool  // the encoder panics
+	encoded  atomic.Int64 // publications
 	system   *System
 }
 
@@ -338,7 +349,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	}
 	var err error
 	w.system, err = NewSystem(config, Deps{
-		Broker: w.broker, Authenticator: w.auth, Resumer: w.resumer, Encoder: textEncoder{&w.broken}, Recorder: w.recorder,
+		Broker: w.broker, Authenticator: w.auth, Resumer: w.resumer, Encoder: textEncoder{&w.broken, &w.encoded}, Recorder: w.recorder,
 		Clock: w.clock, Random: rand.NewChaCha8([32]byte{1}), Jitter: rand.New(rand.NewPCG(1, 2)),
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -438,9 +449,11 @@ var (
 )
 
 // attach opens a connection that has said nothing yet.
-func (w *world) attach(p codec.Protocol) *client {
+func (w *world) attach(p codec.Protocol) *client { return w.attachWire(Wire{Protocol: p}) }
+
+func (w *world) attachWire(wire Wire) *client {
 	c := &client{w: w}
-	w.system.Attach(AttachParams{Transport: c, Protocol: p, Tenant: "acme", Bind: func(conn *Conn) { c.conn = conn }})
+	w.system.Attach(AttachParams{Transport: c, Wire: wire, Tenant: "acme", Bind: func(conn *Conn) { c.conn = conn }})
 	return c
 }
 

@@ -107,8 +107,8 @@ func (m *hubModel) checkIndexes() {
 			refs -= len(topic.shards[i].conns)
 			all += topic.shards[i].live.Load()
 		}
-		if refs != 0 || all != topic.protocols[0].Load() {
-			m.t.Errorf("%v: %d references too many; %d live, %d by protocol", key, refs, all, topic.protocols[0].Load())
+		if refs != 0 || all != topic.wires[0].Load() {
+			m.t.Errorf("%v: %d references too many; %d live, %d by wire", key, refs, all, topic.wires[0].Load())
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestJoinOfClosedConnection(t *testing.T) {
 	close(block)
 	w.settle()
 	topic := w.system.topics.find(topicKey{"acme", "news"})
-	if live, all := topic.shards[goes.conn.shard.number].live.Load(), topic.protocols[0].Load(); live != 0 || all != 1 {
+	if live, all := topic.shards[goes.conn.shard.number].live.Load(), topic.wires[0].Load(); live != 0 || all != 1 {
 		t.Errorf("%d live on the shard, %d in all; want 0 and 1", live, all)
 	}
 }

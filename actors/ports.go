@@ -5,7 +5,6 @@ import (
 
 	"hawser/proto/cause"
 	clientv1 "hawser/proto/client/v1"
-	"hawser/proto/codec"
 )
 
 // Broker is what the actors ask of the fabric. Every call returns at once;
@@ -65,9 +64,9 @@ type Transport interface {
 // Encoder makes wire frames. edge implements it, as the actors know no
 // WebSocket. Frames are immutable and shared between connections.
 type Encoder interface {
-	// Message encodes one server message as a data frame, a new one each time:
-	// the actors mark it with its channel.
-	Message(p codec.Protocol, m *clientv1.ServerMessage) *Frame
+	// Message encodes one server message as a data frame in the form w, a new
+	// one each time: the actors mark it with its channel.
+	Message(w Wire, m *clientv1.ServerMessage) *Frame
 	// Ping, Pong and Close are control frames, RFC 6455 §5.5.
 	Ping() *Frame
 	Pong(payload []byte) *Frame

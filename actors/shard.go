@@ -10,7 +10,6 @@ import (
 
 	"hawser/proto/cause"
 	clientv1 "hawser/proto/client/v1"
-	"hawser/proto/codec"
 )
 
 // maxBacklog is how many publications may wait for one shard. Overflow: the
@@ -44,7 +43,7 @@ const sliceConns = 1024
 // delivery is one publication on its way to the listeners of a shard.
 type delivery struct {
 	topic  *topic
-	frames [codec.Count]*Frame // nil for a protocol without listeners
+	frames [wireCount]*Frame // by Wire.index; nil for a form without listeners
 }
 
 // shard is a slice of the node's connections: one actor that owns their hub
@@ -158,7 +157,7 @@ type tally struct {
 
 // pass queues the publication for one listener.
 func (s *shard) pass(t *tally, c *Conn) {
-	f := t.frames[c.protocol]
+	f := t.frames[c.wire.index()]
 	if f == nil {
 		return // joined after the publication was encoded
 	}
@@ -220,7 +219,7 @@ func (s *shard) flushSlice() {
 
 // answer queues m for c ahead of later publications.
 func (s *shard) answer(c *Conn, m *clientv1.ServerMessage) {
-	_ = s.put(c, s.system.encoder.Message(c.protocol, m)) // an overflow ends the connection
+	_ = s.put(c, s.system.encoder.Message(c.wire, m)) // an overflow ends the connection
 }
 
 func (s *shard) join(m join) {

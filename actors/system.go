@@ -16,7 +16,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	clientv1 "hawser/proto/client/v1"
-	"hawser/proto/codec"
 )
 
 // Deps are the parts that a System needs from outside. All are required.
@@ -116,7 +115,7 @@ func NewSystem(config Config, deps Deps) (*System, error) {
 // AttachParams describes a connection whose WebSocket handshake is done.
 type AttachParams struct {
 	Transport Transport
-	Protocol  codec.Protocol
+	Wire      Wire   // what the handshake agreed on
 	Tenant    string // checked by names.CheckTenant
 	Token     string // from the handshake's Authorization header, or ""
 	// Bind is called with the connection before anyone else can reach it: the
@@ -128,7 +127,7 @@ type AttachParams struct {
 // the first frame and owes one SocketClosed in the end.
 func (s *System) Attach(p AttachParams) *Conn {
 	sh := s.shards[int(s.next.Add(1))%len(s.shards)]
-	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: unique.Make(p.Tenant).Value(), protocol: p.Protocol,
+	c := &Conn{system: s, shard: sh, transport: p.Transport, tenant: unique.Make(p.Tenant).Value(), wire: p.Wire,
 		opened: s.clockMillis(), session: newSession(s.config, p.Token)}
 	c.seen.Store(s.millis.Load())
 	c.pinged = c.seen.Load() - 1 // not equal: no ping is out
@@ -236,17 +235,17 @@ func (s *System) Deliver(tenant, channel string, seq uint64, data []byte) {
 		return // the last subscriber left while it was on its way
 	}
 	var message *clientv1.ServerMessage
-	var frames [codec.Count]*Frame
-	for p := range codec.Protocol(codec.Count) {
-		if t.protocols[p].Load() == 0 {
+	var frames [wireCount]*Frame
+	for i := range frames {
+		if t.wires[i].Load() == 0 {
 			continue
 		}
 		if message == nil {
 			message = &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Publication{
 				Publication: &clientv1.Publication{Channel: channel, Seq: seq, Data: data}}}
 		}
-		frames[p] = s.encoder.Message(p, message)
-		frames[p].slow, frames[p].topic = SlowPolicy(t.slow.Load()), t
+		frames[i] = s.encoder.Message(wireAt(i), message)
+		frames[i].slow, frames[i].topic = SlowPolicy(t.slow.Load()), t
 	}
 	if message == nil {
 		return
@@ -288,7 +287,7 @@ func (s *System) direct(c *Conn, m *clientv1.ServerMessage) bool {
 	if !c.greeted.Load() || c.out.Sealed() {
 		return false
 	}
-	first, err := c.put(s.encoder.Message(c.protocol, m))
+	first, err := c.put(s.encoder.Message(c.wire, m))
 	if first {
 		c.shard.send(touch{c})
 	}

@@ -51,6 +51,64 @@ func TestEachProtocolGetsItsFrame(t *testing.T) {
 	b.wants(`P{"publication":{"channel":"news","seq":1,"data":1}}`)
 }
 
+// Subscribers of every wire form on one channel: each form is encoded once,
+// whoever has it shares the frame, and the order is the same for all.
+func TestEachWireFormIsEncodedOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	prefixes := map[Wire]string{{Protocol: codec.JSON}: "", {Protocol: codec.Proto}: "P",
+		{Protocol: codec.JSON, Deflate: true}: "Z", {Protocol: codec.Proto, Deflate: true}: "ZP"}
+	type member struct {
+		client *client
+		prefix string
+	}
+	var members []member
+	for wire, prefix := range prefixes {
+		for range 3 {
+			c := w.attachWire(wire)
+			c.say(connectMessage(1, "", ""))
+			c.subscribe("news").take()
+			members = append(members, member{c, prefix})
+		}
+	}
+	w.encoded.Store(0)
+	var want []string
+	for seq := range 5 {
+		w.system.Deliver("acme", "news", uint64(seq+1), []byte("1"))
+		want = append(want, fmt.Sprintf(`{"publication":{"channel":"news","seq":%d,"data":1}}`, seq+1))
+	}
+	w.settle()
+	if got := w.encoded.Load(); got != int64(5*wireCount) {
+		t.Errorf("encoded %d frames for 5 publications to %d subscribers, want %d", got, len(members), 5*wireCount)
+	}
+	for _, m := range members {
+		var prefixed []string
+		for _, frame := range want {
+			prefixed = append(prefixed, m.prefix+frame)
+		}
+		m.client.wants(prefixed...)
+	}
+	w.encoded.Store(0)
+	for _, m := range members {
+		if m.prefix != "Z" {
+			m.client.conn.SocketClosed(cause.ClientClosed)
+		}
+	}
+	w.settle()
+	w.system.Deliver("acme", "news", 6, []byte("1"))
+	w.settle()
+	if got := w.encoded.Load(); got != 1 {
+		t.Errorf("encoded %d frames for the one form that is left, want 1", got)
+	}
+}
+
+func TestWire_IndexAndBack(t *testing.T) {
+	for i := range wireCount {
+		if got := wireAt(i).index(); got != i {
+			t.Errorf("index %d: %+v has index %d", i, wireAt(i), got)
+		}
+	}
+}
+
 func TestBurstIsOneFlush(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Shards = 1 })
 	c := w.dial("ann").subscribe("news")

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"hawser/proto/codec"
 )
 
 // topicKey names a channel of a tenant.
@@ -18,9 +16,9 @@ type topic struct {
 
 	slow atomic.Uint32 // SlowPolicy; changed under topics.mu, read by Deliver
 
-	// How many listeners use each protocol, so that a publication is encoded
+	// How many listeners take each wire form, so that a publication is encoded
 	// once for each that is used. Changed by count, read by Deliver.
-	protocols [codec.Count]atomic.Int32
+	wires [wireCount]atomic.Int32
 
 	// Guarded by topics.mu.
 	refs    int  // connections that hold or await the interest
@@ -42,7 +40,7 @@ type members struct {
 // Deliver that looked before the join was done: a hole.
 func (t *topic) count(c *Conn, by int32) {
 	t.shards[c.shard.number].live.Add(by)
-	t.protocols[c.protocol].Add(by)
+	t.wires[c.wire.index()].Add(by)
 }
 
 // enter lists c in its shard; the shard actor calls it.
