@@ -25,6 +25,7 @@ type Case struct {
 	What string // is sent, or is wrong
 	Skip string // why it is not run; empty when it is
 
+	offer  string // extension to ask for; empty: none
 	script func(Limits) script
 }
 
@@ -130,9 +131,10 @@ func closeIndex(got []event) int {
 	return slices.IndexFunc(got, func(e event) bool { return e.op == clos })
 }
 
-// play runs a script on a fresh connection.
-func (s script) play(conn net.Conn, w waits) (Behaviour, string) {
-	a := &attempt{p: newPeer(conn), waits: w}
+// play runs a script on a fresh connection. deflated allows the server to
+// compress.
+func (s script) play(conn net.Conn, deflated bool, w waits) (Behaviour, string) {
+	a := &attempt{p: newPeer(conn, deflated), waits: w}
 	defer a.p.close()
 	for _, do := range s.steps {
 		if do(a); a.failure != "" {

@@ -11,6 +11,10 @@ import (
 // Dial opens a connection on which the opening handshake is done.
 type Dial func() (net.Conn, error)
 
+// Offer is a Dial that asks for extensions, the value of
+// Sec-WebSocket-Extensions; agreed is that of the answer.
+type Offer func(extensions string) (conn net.Conn, agreed string, err error)
+
 // The key and its answer of RFC 6455 §1.3.
 const (
 	sampleKey    = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -22,6 +26,16 @@ const (
 // query; extra are whole header lines such as "Sec-WebSocket-Protocol: x". On
 // an error it closes conn.
 func Handshake(conn net.Conn, target string, extra ...string) (net.Conn, error) {
+	conn, _, err := HandshakeOffer(conn, target, "", extra...)
+	return conn, err
+}
+
+// HandshakeOffer is Handshake with an offer of extensions, if it is not empty.
+// agreed is what the server made of it.
+func HandshakeOffer(conn net.Conn, target, extensions string, extra ...string) (_ net.Conn, agreed string, err error) {
+	if extensions != "" {
+		extra = append(extra, "Sec-WebSocket-Extensions: "+extensions)
+	}
 	lines := append([]string{
 		"GET " + target + " HTTP/1.1",
 		"Host: " + conn.RemoteAddr().String(),
@@ -31,27 +45,27 @@ func Handshake(conn net.Conn, target string, extra ...string) (net.Conn, error) 
 		"Sec-WebSocket-Key: " + sampleKey,
 	}, extra...)
 	br := bufio.NewReader(conn)
-	err := shake(conn, br, strings.Join(lines, "\r\n")+"\r\n\r\n")
+	header, err := shake(conn, br, strings.Join(lines, "\r\n")+"\r\n\r\n")
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, "", err
 	}
-	return &shaken{Conn: conn, br: br}, nil
+	return &shaken{Conn: conn, br: br}, strings.Join(header.Values("Sec-WebSocket-Extensions"), ", "), nil
 }
 
-// shake sends the request and checks the answer.
-func shake(conn net.Conn, br *bufio.Reader, request string) error {
+// shake sends the request, checks the answer and returns its header.
+func shake(conn net.Conn, br *bufio.Reader, request string) (http.Header, error) {
 	if _, err := conn.Write([]byte(request)); err != nil {
-		return fmt.Errorf("wsconform: handshake: %w", err)
+		return nil, fmt.Errorf("wsconform: handshake: %w", err)
 	}
 	answer, err := http.ReadResponse(br, nil)
 	if err != nil {
-		return fmt.Errorf("wsconform: handshake: %w", err)
+		return nil, fmt.Errorf("wsconform: handshake: %w", err)
 	}
 	if answer.StatusCode != http.StatusSwitchingProtocols || answer.Header.Get("Sec-WebSocket-Accept") != sampleAccept {
-		return fmt.Errorf("wsconform: handshake: got %s and accept key %q", answer.Status, answer.Header.Get("Sec-WebSocket-Accept"))
+		return nil, fmt.Errorf("wsconform: handshake: got %s and accept key %q", answer.Status, answer.Header.Get("Sec-WebSocket-Accept"))
 	}
-	return nil
+	return answer.Header, nil
 }
 
 // shaken reads through the buffer that read the answer.

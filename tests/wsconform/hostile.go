@@ -55,7 +55,7 @@ func (s Stream) Check(dial Dial, patience time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	p := newPeer(conn)
+	p := newPeer(conn, true)
 	defer p.close()
 	piece := max(1, len(s.Bytes))
 	if s.Split {

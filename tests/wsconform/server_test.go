@@ -24,6 +24,8 @@ type fault struct {
 	echoes    int // of each message; 0 means 1
 	swallow   bool
 	binary    bool // echo everything as binary
+	deflate   bool // take offers of compression as gws does
+	window    bool // of these, keep the context
 }
 
 var guarded = fault{}
@@ -57,7 +59,8 @@ func serve(t *testing.T, l wsconform.Limits, f fault) *echoServer {
 		limits.MaxMessageBytes = frame.DefaultMaxMessageBytes
 	}
 	s := &echoServer{listener: listener, limits: limits, fault: f, conns: map[net.Conn]bool{}}
-	s.upgrader = gws.NewUpgrader(handler{fault: f}, &gws.ServerOption{ReadMaxPayloadSize: limits.MaxMessageBytes, CheckUtf8Enabled: f.bare})
+	s.upgrader = gws.NewUpgrader(handler{fault: f}, &gws.ServerOption{ReadMaxPayloadSize: limits.MaxMessageBytes, CheckUtf8Enabled: f.bare,
+		PermessageDeflate: gws.PermessageDeflate{Enabled: f.deflate, ServerContextTakeover: f.window, ServerMaxWindowBits: 15, Threshold: 1, PoolSize: 1}})
 	s.wg.Add(1)
 	go s.acceptLoop()
 	t.Cleanup(s.stop)
@@ -71,6 +74,15 @@ func (s *echoServer) dial() (net.Conn, error) {
 		return nil, err
 	}
 	return wsconform.Handshake(conn, "/")
+}
+
+// offer is a wsconform.Offer.
+func (s *echoServer) offer(extensions string) (net.Conn, string, error) {
+	conn, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		return nil, "", err
+	}
+	return wsconform.HandshakeOffer(conn, "/", extensions)
 }
 
 // stop ends the server and waits for it. It may be called twice.

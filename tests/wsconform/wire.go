@@ -84,9 +84,10 @@ func (e event) String() string {
 // peer is the client side of one connection. readLoop is its only goroutine;
 // close waits for it.
 type peer struct {
-	conn net.Conn
-	news chan struct{} // a token when got or ended changed; never closed
-	done chan struct{} // closed by readLoop, last of all
+	conn     net.Conn
+	deflated bool          // the server may compress
+	news     chan struct{} // a token when got or ended changed; never closed
+	done     chan struct{} // closed by readLoop, last of all
 
 	// Owned by the goroutine of the case.
 	closeSent bool
@@ -97,8 +98,8 @@ type peer struct {
 	ended bool // nothing more will come
 }
 
-func newPeer(conn net.Conn) *peer {
-	p := &peer{conn: conn, news: make(chan struct{}, 1), done: make(chan struct{})}
+func newPeer(conn net.Conn, deflated bool) *peer {
+	p := &peer{conn: conn, deflated: deflated, news: make(chan struct{}, 1), done: make(chan struct{})}
 	go p.readLoop()
 	return p
 }
@@ -146,7 +147,7 @@ func (p *peer) events() []event {
 // readLoop reads until the connection ends.
 func (p *peer) readLoop() {
 	defer close(p.done)
-	r := messageReader{br: bufio.NewReader(p.conn)}
+	r := messageReader{br: bufio.NewReader(p.conn), deflated: p.deflated}
 	for {
 		e, err := r.next()
 		p.add(e, err)
@@ -173,9 +174,11 @@ func (p *peer) add(e event, err error) {
 
 // messageReader reads the frames of a server and puts messages together.
 type messageReader struct {
-	br   *bufio.Reader
-	open byte // opcode of the open message; 0: none
-	data []byte
+	br       *bufio.Reader
+	deflated bool // RSV1 may be set
+	open     byte // opcode of the open message; 0: none
+	packed   bool // it is compressed
+	data     []byte
 }
 
 // next returns the next message or control frame. A frame that no server may
@@ -188,7 +191,7 @@ func (r *messageReader) next() (event, error) {
 		}
 		op := first & 0x0f
 		switch {
-		case first&0x70 != 0, op >= clos && first&fin == 0, op >= clos && len(payload) > 125:
+		case first&0x30 != 0, first&rsv1 != 0 && !(r.deflated && (op == text || op == bin)), op >= clos && first&fin == 0, op >= clos && len(payload) > 125:
 			return event{data: fmt.Sprintf("first byte %#x with %d bytes", first, len(payload))}, nil
 		case op == clos:
 			return closeEvent(payload), nil
@@ -197,15 +200,27 @@ func (r *messageReader) next() (event, error) {
 		case op > bin, op == cont && r.open == 0, op != cont && r.open != 0:
 			return event{data: fmt.Sprintf("opcode %d in a message of opcode %d", op, r.open)}, nil
 		case op != cont:
-			r.open, r.data = op, nil
+			r.open, r.packed, r.data = op, first&rsv1 != 0, nil
 		}
 		r.data = append(r.data, payload...)
 		if first&fin != 0 {
-			e := event{op: r.open, data: string(r.data)}
-			r.open, r.data = 0, nil
-			return e, nil
+			return r.message(), nil
 		}
 	}
+}
+
+// message takes the message that is complete.
+func (r *messageReader) message() event {
+	e := event{op: r.open, data: string(r.data)}
+	if r.packed {
+		data, err := inflate(e.data)
+		e.data = data
+		if err != nil {
+			e = event{data: fmt.Sprintf("%d bytes that do not inflate: %v", len(r.data), err)}
+		}
+	}
+	r.open, r.data = 0, nil
+	return e
 }
 
 // readFrame reads one frame of a server: unmasked.

@@ -76,6 +76,34 @@ func TestSuiteHasTeeth(t *testing.T) {
 	}
 }
 
+// TestDeflate plays the cases that compress against gws' own compression, and
+// against one that keeps a context, which no case may accept.
+func TestDeflate(t *testing.T) {
+	play := func(t *testing.T, f fault) wsconform.Report {
+		s := serve(t, wsconform.Limits{}, f)
+		suite := wsconform.Suite{Dial: s.dial, Offer: s.offer, Patience: 10 * time.Second}
+		var report wsconform.Report
+		for _, c := range wsconform.Cases() {
+			if strings.HasPrefix(c.ID, "12.") || strings.HasPrefix(c.ID, "13.") {
+				r := suite.Play(c)
+				if report = append(report, r); r.Behaviour == wsconform.Failed && !f.window {
+					t.Errorf("%s: %s: %s", c.ID, c.What, r.Reason)
+				}
+			}
+		}
+		return report
+	}
+	good := play(t, fault{bare: true, deflate: true})
+	if ok, skipped := good.Count(wsconform.OK), good.Count(wsconform.Skipped); ok != 144 || skipped != 72 {
+		t.Errorf("got %d OK and %d skipped, want 144 and 72", ok, skipped)
+	}
+	keeps := play(t, fault{bare: true, deflate: true, window: true})
+	// 13.2 and the offers of 13.7 ask for no context, and gws obeys.
+	if failed := keeps.Count(wsconform.Failed); failed != 144-2*18 {
+		t.Errorf("a server that keeps a context failed %d cases, want %d", failed, 144-2*18)
+	}
+}
+
 // group is a case number without its last part.
 func group(id string) string { return id[:strings.LastIndex(id, ".")] }
 
