@@ -37,6 +37,11 @@ type Config struct {
 	MaxMessageBytes int
 	// MaxFrameBytes bounds one frame. 0 means MaxMessageBytes.
 	MaxFrameBytes int
+	// Compression offers permessage-deflate without context takeover, RFC
+	// 7692. Default off: it costs a compression per publication and protocol,
+	// and inflating what clients send. A message is bounded by MaxMessageBytes
+	// both as sent and inflated.
+	Compression bool
 	// Limits are what admission refuses beyond.
 	Limits Limits
 	// ProxyFrom are the addresses of balancers that send a PROXY protocol
@@ -123,6 +128,6 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-func (c Config) frameLimits() frame.Limits {
-	return frame.Limits{Role: frame.Server, MaxMessageBytes: c.MaxMessageBytes, MaxFrameBytes: c.MaxFrameBytes}
+func (c Config) frameLimits(deflate bool) frame.Limits {
+	return frame.Limits{Role: frame.Server, MaxMessageBytes: c.MaxMessageBytes, MaxFrameBytes: c.MaxFrameBytes, AllowCompressed: deflate}
 }

@@ -27,7 +27,6 @@ import (
 type goroutineEngine struct {
 	// Immutable after newGoroutineEngine.
 	config    Config
-	limits    frame.Limits
 	admission *admission
 	sessions  Sessions
 	recorder  Recorder
@@ -52,7 +51,7 @@ type goroutineEngine struct {
 var _ Engine = (*goroutineEngine)(nil)
 
 func newGoroutineEngine(c Config, a *admission, d Deps) *goroutineEngine {
-	e := &goroutineEngine{config: c, limits: c.frameLimits(), admission: a, sessions: d.Sessions, recorder: d.Recorder,
+	e := &goroutineEngine{config: c, admission: a, sessions: d.Sessions, recorder: d.Recorder,
 		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), pending: make(map[net.Conn]struct{}), inflows: newInflows(c)}
 	for p := range codec.Protocol(codec.Count) {
 		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
@@ -70,6 +69,7 @@ func newUpgrader(c Config, subprotocol string) *gws.Upgrader {
 		ParallelGolimit:    1,
 		NewSession:         func() gws.SessionStorage { return nil },
 		HandshakeTimeout:   c.HeaderTimeout,
+		PermessageDeflate:  c.deflateOption(1), // to agree on it; nothing is read with this one
 	}
 	if subprotocol != "" {
 		o.SubProtocols = []string{subprotocol}
@@ -220,10 +220,7 @@ func (e *goroutineEngine) refuse(nc net.Conn, refusal *Refusal) {
 
 // start makes a WebSocket of nc. It reports whether a socket took over.
 func (e *goroutineEngine) start(nc net.Conn, remote netip.Addr, req request, early []byte, accepted time.Time) bool {
-	// gws takes the first of its own subprotocols that the request lists, so
-	// the request may list no other.
-	req.http.Header.Set("Sec-Websocket-Protocol", req.protocol.Subprotocol())
-	req.http.Header.Del("Sec-Websocket-Extensions") // permessage-deflate is not offered
+	req.settle(e.config.Compression)
 	var answer capture
 	_, err := e.upgraders[req.protocol].UpgradeFromConn(&answer, nil, req.http)
 	if err == nil {
@@ -235,9 +232,9 @@ func (e *goroutineEngine) start(nc net.Conn, remote netip.Addr, req request, ear
 	}
 	nc.SetDeadline(time.Time{})
 	e.recorder.Handshake(time.Since(accepted))
-	k := newSocket(e, nc, remote)
+	k := newSocket(e, nc, remote, req.deflate)
 	e.remember(k)
-	e.sessions.Attach(actors.AttachParams{Transport: k, Protocol: req.protocol, Tenant: req.tenant, Token: req.token},
+	e.sessions.Attach(actors.AttachParams{Transport: k, Wire: req.wire(), Tenant: req.tenant, Token: req.token},
 		func(p Peer) { k.peer = p })
 	// A fresh goroutine: parsing HTTP has grown this one's stack, and the new
 	// one keeps its small stack for as long as the client stays.

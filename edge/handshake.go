@@ -21,6 +21,7 @@ type request struct {
 	fallback bool           // not for /ws/: the HTTP server's
 	tenant   string         // else
 	protocol codec.Protocol // else
+	deflate  bool           // permessage-deflate is agreed on; set by settle
 	token    string         // of Authorization: Bearer, or ""
 }
 

@@ -2,6 +2,8 @@ package edge
 
 import (
 	"bufio"
+	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -252,12 +254,13 @@ func openDescriptors() int {
 type echoSessions struct{}
 
 func (echoSessions) Attach(p actors.AttachParams, bind func(Peer)) {
-	bind(&echoPeer{transport: p.Transport})
+	bind(&echoPeer{transport: p.Transport, deflate: p.Wire.Deflate})
 }
 
 type echoPeer struct {
 	out       actors.Outbox
 	transport actors.Transport
+	deflate   bool
 }
 
 func (p *echoPeer) put(b []byte) {
@@ -270,6 +273,12 @@ func (p *echoPeer) Message(text bool, payload []byte) {
 	op := frame.Binary
 	if text {
 		op = frame.Text
+	}
+	if p.deflate {
+		if b := deflated(op, payload); b != nil {
+			p.put(b)
+			return
+		}
 	}
 	p.put(frame.Append(nil, op, payload))
 }
@@ -292,12 +301,25 @@ func (r *rig) raw(target string, protocol codec.Protocol) (net.Conn, error) {
 	return wsconform.Handshake(conn, target, "Sec-WebSocket-Protocol: "+protocol.Subprotocol())
 }
 
-// testClient speaks the JSON protocol, frame by frame.
+// offer is raw with an offer of extensions.
+func (r *rig) offer(target string, protocol codec.Protocol, extensions string) (net.Conn, string, error) {
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		return nil, "", err
+	}
+	conn.SetDeadline(time.Now().Add(patience))
+	return wsconform.HandshakeOffer(conn, target, extensions, "Sec-WebSocket-Protocol: "+protocol.Subprotocol())
+}
+
+// testClient speaks a protocol, frame by frame: JSON where not said otherwise.
 type testClient struct {
-	t    *testing.T
-	conn net.Conn
-	br   *bufio.Reader
-	todo []*clientv1.ServerMessage
+	t        *testing.T
+	conn     net.Conn
+	br       *bufio.Reader
+	todo     []*clientv1.ServerMessage
+	protocol codec.Protocol
+	deflate  bool // agreed on
+	inflated int  // frames that came compressed
 }
 
 func (r *rig) dial(t *testing.T) *testClient {
@@ -308,6 +330,28 @@ func (r *rig) dial(t *testing.T) *testClient {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return &testClient{t: t, conn: conn, br: bufio.NewReaderSize(conn, 64<<10)}
+}
+
+// compressed is a connected client of a protocol with compression; plain one
+// without.
+func (r *rig) compressed(t *testing.T, p codec.Protocol) *testClient {
+	return r.connect(t, p, "permessage-deflate")
+}
+func (r *rig) plain(t *testing.T, p codec.Protocol) *testClient { return r.connect(t, p, "") }
+
+func (r *rig) connect(t *testing.T, p codec.Protocol, extensions string) *testClient {
+	t.Helper()
+	conn, agreed, err := r.offer("/ws/demo", p, extensions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c := &testClient{t: t, conn: conn, br: bufio.NewReaderSize(conn, 64<<10), protocol: p, deflate: agreed != ""}
+	c.command(&clientv1.ClientMessage{Id: 1, Body: &clientv1.ClientMessage_Connect{Connect: &clientv1.Connect{}}})
+	if m := c.next(); m.GetConnected() == nil {
+		t.Fatalf("got %v, want connected", m)
+	}
+	return c
 }
 
 // connected is dial and the connect command.
@@ -323,9 +367,27 @@ func (r *rig) connected(t *testing.T) *testClient {
 
 func (c *testClient) send(text string) {
 	c.t.Helper()
-	if _, err := c.conn.Write(frame.AppendMasked(nil, frame.Text, []byte(text), [4]byte{1, 2, 3, 4})); err != nil {
+	c.write(frame.AppendMasked(nil, frame.Text, []byte(text), [4]byte{1, 2, 3, 4}))
+}
+
+// command sends m in the client's protocol.
+func (c *testClient) command(m *clientv1.ClientMessage) {
+	c.t.Helper()
+	c.write(frame.AppendMasked(nil, c.opcode(), codec.AppendClient(nil, c.protocol, m), [4]byte{1, 2, 3, 4}))
+}
+
+func (c *testClient) write(b []byte) {
+	c.t.Helper()
+	if _, err := c.conn.Write(b); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+func (c *testClient) opcode() frame.Opcode {
+	if c.protocol.Text() {
+		return frame.Text
+	}
+	return frame.Binary
 }
 
 // frame reads one frame; pings are answered and skipped.
@@ -350,6 +412,16 @@ func (c *testClient) frame() (frame.Opcode, []byte, error) {
 		if _, err := io.ReadFull(c.br, payload); err != nil {
 			return 0, nil, err
 		}
+		if head[0]&0x40 != 0 {
+			if !c.deflate {
+				return 0, nil, errors.New("RSV1 without permessage-deflate")
+			}
+			var err error
+			if payload, err = io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff")))); err != nil {
+				return 0, nil, err
+			}
+			c.inflated++
+		}
 		op := frame.Opcode(head[0] & 15)
 		if op != frame.Ping {
 			return op, payload, nil
@@ -363,10 +435,10 @@ func (c *testClient) next() *clientv1.ServerMessage {
 	c.t.Helper()
 	for len(c.todo) == 0 {
 		op, payload, err := c.frame()
-		if err != nil || op != frame.Text {
+		if err != nil || op != c.opcode() {
 			c.t.Fatalf("got opcode %d, payload %q, error %v; want a message", op, payload, err)
 		}
-		if c.todo, err = codec.DecodeServer(codec.JSON, payload); err != nil {
+		if c.todo, err = codec.DecodeServer(c.protocol, payload); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"time"
+	"unicode/utf8"
 
 	"hawser/edge/frame"
 	"hawser/proto/cause"
@@ -25,7 +26,8 @@ type host interface {
 	// closed is called when the client's close frame has come.
 	closed(code cause.Code)
 	// unfold gives gws the raw frames of one whole message, and sink the result.
-	unfold(message []byte, sink func(text bool, payload []byte)) bool
+	// It returns what is wrong with the message, or 0.
+	unfold(message []byte, sink func(text bool, payload []byte)) cause.Code
 	recorder() Recorder
 }
 
@@ -33,10 +35,10 @@ type host interface {
 // in both engines. It is 64 bytes without anything allocated while no frame or
 // message is incomplete. Only the goroutine that reads the socket uses it.
 type inbound struct {
-	guard frame.Guard
-	rest  *remainder // nil unless something is incomplete
-	drops int32      // bytes dropped since the client broke the protocol
-	deaf  bool       // the client broke the protocol
+	guard frame.Guard // set when the handshake has settled the extension
+	rest  *remainder  // nil unless something is incomplete
+	drops int32       // bytes dropped since the client broke the protocol
+	deaf  bool        // the client broke the protocol
 }
 
 // remainder is what a connection owns while something is incomplete: an HTTP
@@ -146,12 +148,20 @@ func (in *inbound) collect(head frame.Header, raw []byte, h host, peer Peer) {
 	}
 	message := in.rest.message
 	in.rest.message = nil
-	unfolded := h.unfold(message, func(text bool, payload []byte) {
+	first, _ := frame.Next(message)
+	notUTF8 := false
+	bad := h.unfold(message, func(text bool, payload []byte) {
+		if notUTF8 = text && first.RSV1 && !utf8.Valid(payload); notUTF8 { // the guard cannot see inside
+			return
+		}
 		h.recorder().Read(len(payload))
 		peer.Message(text, payload)
 	})
-	if !unfolded {
-		in.fail(h, peer, cause.ProtocolError)
+	if notUTF8 {
+		bad = cause.BadUTF8
+	}
+	if bad != 0 {
+		in.fail(h, peer, bad)
 	}
 }
 

@@ -5,13 +5,16 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"runtime"
 	"sync"
 
 	"github.com/lxzan/gws"
+
+	"hawser/proto/cause"
 )
 
-// inflow is a gws.Conn that belongs to no socket: it unfolds whole messages,
-// one at a time. gws wants to own a goroutine that reads for ever; here that
+// inflow is a gws.Conn that belongs to no socket: it unfolds and inflates whole
+// messages, one at a time. gws wants to own a goroutine that reads for ever; here that
 // goroutine is a coroutine (iter.Pull) which runs only while its borrower waits
 // for it, and which Read leaves when the bytes of the message are used up.
 // Between messages gws holds no state, so a few serve everybody.
@@ -22,7 +25,8 @@ type inflow struct {
 	yield func(struct{}) bool
 	feed  []byte
 	sink  func(text bool, payload []byte)
-	ended bool
+	ended bool  // gws has given up
+	why   error // it has, in its words
 }
 
 // inflowBufferBytes is what gws reads ahead; a message is in memory already.
@@ -45,12 +49,16 @@ func newInflow(u *gws.Upgrader, header http.Header) (*inflow, error) {
 	return f, nil
 }
 
-// run unfolds the raw frames of one message. It reports whether gws took them.
-func (f *inflow) run(message []byte, sink func(text bool, payload []byte)) bool {
+// run unfolds the raw frames of one message. It returns what is wrong with
+// them, or 0.
+func (f *inflow) run(message []byte, sink func(text bool, payload []byte)) cause.Code {
 	f.feed, f.sink = message, sink
 	f.next()
 	f.feed, f.sink = nil, nil
-	return !f.ended
+	if f.ended {
+		return inflateCause(f.why)
+	}
+	return 0
 }
 
 // inflowConn is the net.Conn of an inflow; gws finds its way back through it.
@@ -80,10 +88,14 @@ func (inflowEvents) OnMessage(ws *gws.Conn, m *gws.Message) {
 	ws.NetConn().(inflowConn).inflow.sink(m.Opcode == gws.OpcodeText, m.Bytes())
 }
 
-// inflowHeader is the handshake that gws asks for before it reads.
+// OnClose implements gws.Event.
+func (inflowEvents) OnClose(ws *gws.Conn, err error) { ws.NetConn().(inflowConn).inflow.why = err }
+
+// inflowHeader is the handshake that gws asks for before it reads. Whoever has
+// not agreed on the extension is kept from it by the guard.
 func inflowHeader() http.Header {
 	return http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="}}
+		"Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="}, "Sec-Websocket-Extensions": {deflateTerms}}
 }
 
 // inflows lends inflows to connections for one message each.
@@ -100,22 +112,22 @@ const maxFreeInflows = 64
 
 func newInflows(c Config) *inflows {
 	return &inflows{upgrader: gws.NewUpgrader(inflowEvents{}, &gws.ServerOption{ReadMaxPayloadSize: c.MaxMessageBytes,
-		ParallelGolimit: 1, NewSession: func() gws.SessionStorage { return nil }})}
+		ParallelGolimit: 1, NewSession: func() gws.SessionStorage { return nil }, PermessageDeflate: c.deflateOption(runtime.GOMAXPROCS(0))})}
 }
 
-// unfold gives gws the raw frames of one message. It reports whether gws took
-// them.
-func (p *inflows) unfold(message []byte, sink func(text bool, payload []byte)) bool {
+// unfold gives gws the raw frames of one message. It returns what is wrong with
+// them, or 0.
+func (p *inflows) unfold(message []byte, sink func(text bool, payload []byte)) cause.Code {
 	f, err := p.borrow()
 	if err != nil {
-		return false
+		return cause.Internal
 	}
-	if !f.run(message, sink) {
+	if bad := f.run(message, sink); bad != 0 {
 		f.stop() // its closed flag is set for good
-		return false
+		return bad
 	}
 	p.giveBack(f)
-	return true
+	return 0
 }
 
 func (p *inflows) borrow() (*inflow, error) {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/lxzan/gws"
 
-	"hawser/edge/frame"
 	"hawser/proto/codec"
 )
 
@@ -25,7 +24,6 @@ import (
 type pollEngine struct {
 	// Immutable after newPollEngine.
 	config    Config
-	limits    frame.Limits
 	admission *admission
 	sessions  Sessions
 	recorder  Recorder
@@ -53,7 +51,7 @@ var _ Engine = (*pollEngine)(nil)
 const pollSupported = true
 
 func newPollEngine(c Config, a *admission, d Deps) (Engine, error) {
-	e := &pollEngine{config: c, limits: c.frameLimits(), admission: a, sessions: d.Sessions, recorder: d.Recorder,
+	e := &pollEngine{config: c, admission: a, sessions: d.Sessions, recorder: d.Recorder,
 		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), inflows: newInflows(c), start: time.Now()}
 	for p := range codec.Protocol(codec.Count) {
 		e.upgraders[p] = newUpgrader(c, p.Subprotocol())

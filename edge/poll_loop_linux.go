@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"hawser/edge/frame"
 )
 
 // What a loop registers a socket for, once: edge-triggered, so that neither a
@@ -83,7 +81,6 @@ func newPollLoop(e *pollEngine, number int) (*pollLoop, error) {
 // add takes a socket in. Only the accept loop calls it.
 func (l *pollLoop) add(fd int, remote netip.Addr, proxied bool) error {
 	s := &pollSocket{loop: l, fd: int32(fd)}
-	s.in.guard = frame.NewGuard(l.engine.limits)
 	s.in.rest = &remainder{accepted: time.Now(), proxied: proxied}
 	s.countAs(remote)
 	l.mu.Lock()

@@ -185,7 +185,7 @@ func (s *pollSocket) gone() { s.deaf.Store(true) }
 func (s *pollSocket) recorder() Recorder { return s.loop.engine.recorder }
 
 // unfold implements host.
-func (s *pollSocket) unfold(message []byte, sink func(text bool, payload []byte)) bool {
+func (s *pollSocket) unfold(message []byte, sink func(text bool, payload []byte)) cause.Code {
 	return s.loop.engine.inflows.unfold(message, sink)
 }
 
@@ -308,8 +308,7 @@ func (s *pollSocket) farewell(b []byte) {
 // open makes a WebSocket of it. gws writes the 101.
 func (s *pollSocket) open(req request, early []byte, accepted time.Time) {
 	e := s.loop.engine
-	req.http.Header.Set("Sec-Websocket-Protocol", req.protocol.Subprotocol())
-	req.http.Header.Del("Sec-Websocket-Extensions")
+	req.settle(e.config.Compression)
 	var answer capture
 	if _, err := e.upgraders[req.protocol].UpgradeFromConn(&answer, nil, req.http); err != nil || !s.say(answer.written) {
 		e.recorder.Refused(RefuseBadRequest)
@@ -318,7 +317,8 @@ func (s *pollSocket) open(req request, early []byte, accepted time.Time) {
 	}
 	e.recorder.Handshake(time.Since(accepted))
 	s.stage = stageOpen
-	e.sessions.Attach(actors.AttachParams{Transport: s, Protocol: req.protocol, Tenant: req.tenant, Token: req.token},
+	s.in.guard = frame.NewGuard(e.config.frameLimits(req.deflate))
+	e.sessions.Attach(actors.AttachParams{Transport: s, Wire: req.wire(), Tenant: req.tenant, Token: req.token},
 		func(p Peer) { s.peer = p })
 	if len(early) > 0 {
 		s.takeFrames(early)

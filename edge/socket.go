@@ -43,9 +43,9 @@ var (
 	_ host             = (*socket)(nil)
 )
 
-func newSocket(e *goroutineEngine, nc net.Conn, remote netip.Addr) *socket {
+func newSocket(e *goroutineEngine, nc net.Conn, remote netip.Addr, deflate bool) *socket {
 	k := &socket{engine: e, nc: nc, remote: remote}
-	k.in.guard = frame.NewGuard(e.limits)
+	k.in.guard = frame.NewGuard(e.config.frameLimits(deflate))
 	k.fast = newFastWriter(nc, e.recorder)
 	k.holders.Store(1)
 	return k
@@ -142,7 +142,7 @@ func (k *socket) gone() { k.broken.Store(true) }
 func (k *socket) recorder() Recorder { return k.engine.recorder }
 
 // unfold implements host.
-func (k *socket) unfold(message []byte, sink func(text bool, payload []byte)) bool {
+func (k *socket) unfold(message []byte, sink func(text bool, payload []byte)) cause.Code {
 	return k.engine.inflows.unfold(message, sink)
 }
 

@@ -59,6 +59,15 @@ func Append(dst []byte, op Opcode, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
+// AppendCompressed adds one unmasked FIN data frame whose payload is deflated,
+// RFC 7692 §6.
+func AppendCompressed(dst []byte, op Opcode, payload []byte) []byte {
+	start := len(dst)
+	dst = Append(dst, op, payload)
+	dst[start] |= bitRSV1
+	return dst
+}
+
 // AppendMasked adds one masked FIN frame, as a client sends it. key must be
 // fresh and unpredictable for each frame, RFC 6455 §5.3. payload is not
 // changed. It panics as Append does.

@@ -207,6 +207,27 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
+// TestCompressionSwitch: on and off are words, not the booleans that YAML 1.1
+// made of them, and reach the edge.
+func TestCompressionSwitch(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want bool
+	}{{"on", true}, {`"on"`, true}, {"off", false}} {
+		file := writeFile(t, "hawser.yml", "edge: {compression: "+test.text+", compression_min_bytes: 1KiB}\nauth: {hmac_secret: "+goodSecret+"}\n")
+		c, err := Load(Sources{Base: DefaultConfig(), File: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.edge().Compression; got != test.want {
+			t.Errorf("compression: %s: got %v, want %v", test.text, got, test.want)
+		}
+		if got := c.encoder().CompressMinBytes; got != 1024 {
+			t.Errorf("compression_min_bytes: 1KiB: got %d", got)
+		}
+	}
+}
+
 // TestRefusedOutsideFiles is the same for environment and flags.
 func TestRefusedOutsideFiles(t *testing.T) {
 	for name, test := range map[string]struct {

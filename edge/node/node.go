@@ -198,7 +198,7 @@ func (n *Node) openSystem(cfg Config, m *metrics.Metrics) error {
 	}
 	n.system, err = actors.NewSystem(cfg.actors(), actors.Deps{
 		Broker: n.fabric, Authenticator: n.verifier, Resumer: resumeTokens{resumer, cfg.Auth.ResumeWindow},
-		Encoder: edge.Encoder{}, Recorder: m, Clock: wallClock{}, Random: crand.Reader,
+		Encoder: cfg.encoder(), Recorder: m, Clock: wallClock{}, Random: crand.Reader,
 		Jitter: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), Logger: n.log,
 	})
 	return err

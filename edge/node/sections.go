@@ -62,11 +62,17 @@ func (c Config) edge() edge.Config {
 	e.HeaderTimeout, e.CloseTimeout = c.Edge.HeaderTimeout, c.Edge.CloseTimeout
 	e.MaxHeaderBytes = int(c.Edge.MaxHeaderBytes)
 	e.MaxMessageBytes, e.MaxFrameBytes = int(c.Edge.MaxMessageBytes), int(c.Edge.MaxFrameBytes)
+	e.Compression = c.Edge.Compression == "on"
 	e.Limits = c.limits()
 	for _, network := range c.Edge.ProxyProtocolFrom {
 		e.ProxyFrom = append(e.ProxyFrom, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	return e
+}
+
+// encoder makes the frames of all connections.
+func (c Config) encoder() edge.Encoder {
+	return edge.Encoder{CompressMinBytes: int(c.Edge.CompressionMinBytes)}
 }
 
 func (c Config) limits() edge.Limits {
