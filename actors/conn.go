@@ -146,6 +146,8 @@ func (a connActor) Receive(ctx actor.Context) {
 		a.handle(m)
 	case *actor.Stopping:
 		a.abort()
+	case *actor.Stopped:
+		a.system.alive.Add(-1)
 	}
 }
 

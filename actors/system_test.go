@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hawser/proto/cause"
+	clientv1 "hawser/proto/client/v1"
 	"hawser/proto/codec"
 )
 
@@ -571,5 +572,27 @@ func TestReceiveBoundsTheInbox(t *testing.T) {
 	reading.Wait()
 	if got := len(c.take()); got != n {
 		t.Errorf("%d answers, want %d", got, n)
+	}
+}
+
+// Connection actors are spawned under one name and are not to be found by it
+// later; stopping one must not touch the others.
+func TestSpawnLeavesNoName(t *testing.T) {
+	w := newWorld(t, nil)
+	clients := []*client{w.dial("a"), w.dial("b"), w.dial("c")}
+	for _, name := range []string{w.system.shards[0].spawn.name, w.system.shards[1].spawn.name, ""} {
+		if w.system.actors.ProcessRegistry.LocalPIDs.GetBucket(name).Has(name) {
+			t.Errorf("%q is still registered", name)
+		}
+	}
+	clients[1].conn.SocketClosed(cause.PeerLost)
+	clients = append(clients, w.dial("d"))
+	if got := w.system.Stats().Actors; got != 3 {
+		t.Errorf("%d actors, want 3", got)
+	}
+	for _, c := range []*client{clients[0], clients[2], clients[3]} {
+		c.take()
+		c.say(&clientv1.ClientMessage{Id: 9, Body: &clientv1.ClientMessage_Ping{Ping: &clientv1.Ping{}}})
+		c.wants(`{"id":9,"pong":{}}`)
 	}
 }

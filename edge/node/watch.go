@@ -73,6 +73,7 @@ func (w *watcher) actors() {
 		w.gauge("actors", name, help, func(s *scrape) float64 { return float64(value(s.actors)) })
 	}
 	size("connections", "Connections that are up.", func(s actors.Stats) int { return s.Conns })
+	size("alive", "Actors of connections that have not stopped.", func(s actors.Stats) int { return s.Actors })
 	size("sessions", "Sessions with a connection.", func(s actors.Stats) int { return s.Sessions })
 	size("users", "Users with a session.", func(s actors.Stats) int { return s.Users })
 	size("channels", "Channels with a local subscriber.", func(s actors.Stats) int { return s.Channels })
