@@ -2,11 +2,19 @@ package edge
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/lxzan/gws"
 
 	"hawser/actors"
 	"hawser/proto/cause"
+	"hawser/proto/codec"
 )
 
 // Engine accepts sockets and moves their bytes. There are two kinds: one
@@ -60,4 +68,97 @@ type Recorder interface {
 	Wrote(frames, bytes int, blocked bool)
 	// Read counts the bytes of one data frame of a client.
 	Read(bytes int)
+}
+
+// core is what both engines are made of.
+type core struct {
+	// Immutable after init.
+	config    Config
+	admission *admission
+	sessions  Sessions
+	recorder  Recorder
+	log       *slog.Logger
+	ready     func() error
+	upgraders [codec.Count]*gws.Upgrader
+	health    *gws.Upgrader
+	web       *webServer // nil without Config.Fallback
+	inflows   *inflows
+
+	conns    sync.WaitGroup // sockets, handshakes included
+	stopping atomic.Bool
+	lastFail atomic.Int64 // unix second of the last logged panic
+}
+
+func (e *core) init(c Config, a *admission, d Deps) {
+	e.config, e.admission, e.sessions, e.recorder = c, a, d.Sessions, d.Recorder
+	e.log, e.ready = d.Logger, d.Ready
+	for p := range codec.Protocol(codec.Count) {
+		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
+	}
+	e.health = newUpgrader(c, "")
+	e.web = newWebServer(c.Fallback, d.Logger)
+	e.inflows = newInflows(c)
+}
+
+// newUpgrader configures gws for the least memory: no session map, no parallel
+// reads. UTF-8 is the guard's business, which is stricter.
+func newUpgrader(c Config, subprotocol string) *gws.Upgrader {
+	o := &gws.ServerOption{
+		ReadMaxPayloadSize: c.MaxMessageBytes,
+		ParallelGolimit:    1,
+		NewSession:         func() gws.SessionStorage { return nil },
+		HandshakeTimeout:   c.HeaderTimeout,
+		PermessageDeflate:  c.deflateOption(1), // to agree on it; nothing is read with this one
+	}
+	if subprotocol != "" {
+		o.SubProtocols = []string{subprotocol}
+	}
+	return gws.NewUpgrader(new(gws.BuiltinEventHandler), o)
+}
+
+// enter counts a socket in by the address it will be counted out by. proxied
+// says that a PROXY header comes first and names the client.
+func (e *core) enter(peer netip.Addr) (remote netip.Addr, proxied bool, refusal *Refusal) {
+	if proxied = e.config.trusts(peer); !proxied {
+		remote = countedAddr(peer)
+	}
+	if refusal = e.admission.enter(remote); refusal != nil {
+		e.recorder.Refused(refusal)
+		return remote, proxied, refusal
+	}
+	e.conns.Add(1)
+	return remote, proxied, nil
+}
+
+// leave counts a socket out.
+func (e *core) leave(remote netip.Addr) {
+	e.admission.leave(remote)
+	e.conns.Done()
+}
+
+// await waits for gone, which the engine's goroutines end, and closes what the
+// connections shared.
+func (e *core) await(ctx context.Context, gone func()) error {
+	done := make(chan struct{}) // closed below, when the last connection has gone
+	go func() {
+		gone()
+		e.conns.Wait()
+		e.inflows.close()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("edge: close: %d connections left: %w", e.admission.count(), context.Cause(ctx))
+	}
+}
+
+// logPanic logs at most one panic a second: input that finds a defect must not
+// be able to fill the disk as well.
+func (e *core) logPanic(reason any) {
+	now := time.Now().Unix()
+	if e.lastFail.Swap(now) != now {
+		e.log.Error("connection failed and was closed", "err", reason)
+	}
 }

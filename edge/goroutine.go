@@ -5,42 +5,22 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/lxzan/gws"
 
 	"hawser/actors"
 	"hawser/edge/frame"
 	"hawser/proto/cause"
-	"hawser/proto/codec"
 )
 
 // goroutineEngine reads each connection on a goroutine of its own. It is the
 // engine for TLS in process and for systems without epoll.
 type goroutineEngine struct {
-	// Immutable after newGoroutineEngine.
-	config    Config
-	admission *admission
-	sessions  Sessions
-	recorder  Recorder
-	log       *slog.Logger
-	ready     func() error
-	upgraders [codec.Count]*gws.Upgrader
-	health    *gws.Upgrader
-	heads     sync.Pool // *[]byte of MaxHeaderBytes
-	web       *webServer
-	inflows   *inflows
-
-	conns    sync.WaitGroup // handshakes and sockets
-	stopping atomic.Bool
-	lastFail atomic.Int64 // unix second of the last logged panic
+	core
+	heads sync.Pool // *[]byte of MaxHeaderBytes
 
 	mu       sync.Mutex
 	listener net.Listener          // guarded by mu
@@ -51,30 +31,10 @@ type goroutineEngine struct {
 var _ Engine = (*goroutineEngine)(nil)
 
 func newGoroutineEngine(c Config, a *admission, d Deps) *goroutineEngine {
-	e := &goroutineEngine{config: c, admission: a, sessions: d.Sessions, recorder: d.Recorder,
-		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), pending: make(map[net.Conn]struct{}), inflows: newInflows(c)}
-	for p := range codec.Protocol(codec.Count) {
-		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
-	}
+	e := &goroutineEngine{pending: make(map[net.Conn]struct{})}
+	e.init(c, a, d)
 	e.heads.New = func() any { b := make([]byte, c.MaxHeaderBytes); return &b }
-	e.web = newWebServer(c.Fallback, d.Logger)
 	return e
-}
-
-// newUpgrader configures gws for the least memory: no session map, no parallel
-// reads. UTF-8 is the guard's business, which is stricter.
-func newUpgrader(c Config, subprotocol string) *gws.Upgrader {
-	o := &gws.ServerOption{
-		ReadMaxPayloadSize: c.MaxMessageBytes,
-		ParallelGolimit:    1,
-		NewSession:         func() gws.SessionStorage { return nil },
-		HandshakeTimeout:   c.HeaderTimeout,
-		PermessageDeflate:  c.deflateOption(1), // to agree on it; nothing is read with this one
-	}
-	if subprotocol != "" {
-		o.SubProtocols = []string{subprotocol}
-	}
-	return gws.NewUpgrader(new(gws.BuiltinEventHandler), o)
 }
 
 // Name implements Engine.
@@ -107,14 +67,8 @@ func (e *goroutineEngine) Serve(ln net.Listener) error {
 
 // accept turns the excess away before it costs a goroutine.
 func (e *goroutineEngine) accept(nc net.Conn) {
-	peer := peerAddr(nc.RemoteAddr())
-	proxied := e.config.trusts(peer)
-	remote := countedAddr(peer)
-	if proxied {
-		remote = netip.Addr{} // known after the PROXY header
-	}
-	if refusal := e.admission.enter(remote); refusal != nil {
-		e.recorder.Refused(refusal)
+	remote, proxied, refusal := e.enter(peerAddr(nc.RemoteAddr()))
+	if refusal != nil {
 		if e.config.TLS == nil { // a TLS client could not read it
 			nc.SetWriteDeadline(time.Now().Add(time.Second))
 			nc.Write(refusal.response())
@@ -122,7 +76,6 @@ func (e *goroutineEngine) accept(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	e.conns.Add(1)
 	e.mu.Lock()
 	e.pending[nc] = struct{}{}
 	e.mu.Unlock()
@@ -204,11 +157,6 @@ func (e *goroutineEngine) unwrap(nc net.Conn, buf []byte) (remote netip.Addr, re
 			want = proxyFixedBytes + int(buf[14])<<8 + int(buf[15])
 		}
 	}
-}
-
-func (e *goroutineEngine) leave(remote netip.Addr) {
-	e.admission.leave(remote)
-	e.conns.Done()
 }
 
 // refuse answers with HTTP. An empty reason means that nobody is there to read.
@@ -304,26 +252,7 @@ func (e *goroutineEngine) Close(ctx context.Context) error {
 		nc.Close()
 	}
 	e.mu.Unlock()
-	done := make(chan struct{}) // closed below, when the last socket has gone
-	go func() {
-		e.conns.Wait()
-		e.inflows.close()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("edge: close: %d connections left: %w", e.admission.count(), context.Cause(ctx))
-	}
-}
-
-// logPanic logs at most one panic a second.
-func (e *goroutineEngine) logPanic(reason any) {
-	now := time.Now().Unix()
-	if e.lastFail.Swap(now) != now {
-		e.log.Error("connection failed and was closed", "err", reason)
-	}
+	return e.await(ctx, func() {})
 }
 
 // readHead reads up to and including the blank line that ends an HTTP request

@@ -4,42 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/lxzan/gws"
-
-	"hawser/proto/codec"
 )
 
 // pollEngine serves plain TCP with one epoll loop per CPU and no goroutine,
 // buffer or gws.Conn per idle connection. See DESIGN.md, "The poll engine".
 type pollEngine struct {
-	// Immutable after newPollEngine.
-	config    Config
-	admission *admission
-	sessions  Sessions
-	recorder  Recorder
-	log       *slog.Logger
-	ready     func() error
-	upgraders [codec.Count]*gws.Upgrader
-	health    *gws.Upgrader
-	web       *webServer
-	inflows   *inflows
-	start     time.Time // deadlines count from here
-	loops     []*pollLoop
-
-	conns    sync.WaitGroup // sockets
-	running  sync.WaitGroup // loops
-	stopping atomic.Bool
-	lastFail atomic.Int64 // unix second of the last logged panic
+	core
+	start   time.Time      // deadlines count from here; immutable
+	loops   []*pollLoop    // immutable after newPollEngine
+	running sync.WaitGroup // loops
 
 	mu       sync.Mutex
 	accepter *os.File // guarded by mu; a duplicate of the listener, in Go's poller
@@ -51,14 +31,12 @@ var _ Engine = (*pollEngine)(nil)
 const pollSupported = true
 
 func newPollEngine(c Config, a *admission, d Deps) (Engine, error) {
-	e := &pollEngine{config: c, admission: a, sessions: d.Sessions, recorder: d.Recorder,
-		log: d.Logger, ready: d.Ready, health: newUpgrader(c, ""), inflows: newInflows(c), start: time.Now()}
-	for p := range codec.Protocol(codec.Count) {
-		e.upgraders[p] = newUpgrader(c, p.Subprotocol())
-	}
+	e := &pollEngine{start: time.Now()}
+	e.init(c, a, d)
 	for range runtime.GOMAXPROCS(0) {
 		l, err := newPollLoop(e, len(e.loops))
 		if err != nil {
+			e.web.close()
 			for _, l := range e.loops {
 				l.file.Close()
 			}
@@ -66,7 +44,6 @@ func newPollEngine(c Config, a *admission, d Deps) (Engine, error) {
 		}
 		e.loops = append(e.loops, l)
 	}
-	e.web = newWebServer(c.Fallback, d.Logger)
 	for _, l := range e.loops {
 		e.running.Go(l.run)
 	}
@@ -141,19 +118,13 @@ func remoteOf(addr syscall.Sockaddr) netip.Addr {
 
 // accepted turns the excess away before it costs anything, and gives the rest
 // to the loop with the fewest sockets.
-func (e *pollEngine) accepted(fd int, remote netip.Addr) {
-	proxied := e.config.trusts(remote)
-	remote = countedAddr(remote)
-	if proxied {
-		remote = netip.Addr{} // known after the PROXY header
-	}
-	if refusal := e.admission.enter(remote); refusal != nil {
-		e.recorder.Refused(refusal)
+func (e *pollEngine) accepted(fd int, peer netip.Addr) {
+	remote, proxied, refusal := e.enter(peer)
+	if refusal != nil {
 		syscall.Write(fd, refusal.response())
 		syscall.Close(fd)
 		return
 	}
-	e.conns.Add(1)
 	least := e.loops[0]
 	for _, l := range e.loops[1:] {
 		if l.open.Load() < least.open.Load() {
@@ -165,11 +136,6 @@ func (e *pollEngine) accepted(fd int, remote netip.Addr) {
 		syscall.Close(fd)
 		e.leave(remote)
 	}
-}
-
-func (e *pollEngine) leave(remote netip.Addr) {
-	e.admission.leave(remote)
-	e.conns.Done()
 }
 
 // Stop implements Engine.
@@ -189,25 +155,5 @@ func (e *pollEngine) Close(ctx context.Context) error {
 	for _, l := range e.loops {
 		l.closing.Store(true)
 	}
-	done := make(chan struct{}) // closed below, when the last loop has gone
-	go func() {
-		e.running.Wait()
-		e.conns.Wait()
-		e.inflows.close()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("edge: close: %d connections left: %w", e.admission.count(), context.Cause(ctx))
-	}
-}
-
-// logPanic logs at most one panic a second.
-func (e *pollEngine) logPanic(reason any) {
-	now := time.Now().Unix()
-	if e.lastFail.Swap(now) != now {
-		e.log.Error("connection failed and was closed", "err", reason)
-	}
+	return e.await(ctx, e.running.Wait)
 }
