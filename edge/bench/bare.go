@@ -119,14 +119,14 @@ func (s *bareServer) OnMessage(conn *gws.Conn, message *gws.Message) {
 func (s *bareServer) command(conn *gws.Conn, p codec.Protocol, m *clientv1.ClientMessage) {
 	switch body := m.Body.(type) {
 	case *clientv1.ClientMessage_Connect:
-		write(conn, p, &clientv1.ServerMessage{Id: m.Id, Body: &clientv1.ServerMessage_Connected{Connected: &clientv1.Connected{Session: "bare"}}})
+		write(conn, p, bareConnected(m.Id))
 	case *clientv1.ClientMessage_Subscribe:
 		name := body.Subscribe.Channel
 		conn.Session().Store("channel", name)
 		s.mu.Lock()
 		s.channels[name] = append(s.channels[name], conn)
 		s.mu.Unlock()
-		write(conn, p, &clientv1.ServerMessage{Id: m.Id, Body: &clientv1.ServerMessage_Subscribed{Subscribed: &clientv1.Subscribed{Channel: name}}})
+		write(conn, p, bareSubscribed(m.Id, name))
 	case *clientv1.ClientMessage_Publish:
 		s.publish(p, body.Publish)
 	}
@@ -134,8 +134,7 @@ func (s *bareServer) command(conn *gws.Conn, p codec.Protocol, m *clientv1.Clien
 
 // publish sends to all subscribers of a channel, which all speak p.
 func (s *bareServer) publish(p codec.Protocol, m *clientv1.Publish) {
-	push := &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Publication{
-		Publication: &clientv1.Publication{Channel: m.Channel, Data: m.Data}}}
+	push := barePublication(m)
 	s.mu.Lock()
 	conns := slices.Clone(s.channels[m.Channel])
 	s.mu.Unlock()
@@ -148,6 +147,23 @@ func (s *bareServer) publish(p codec.Protocol, m *clientv1.Publish) {
 	for _, c := range conns {
 		_ = broadcaster.Broadcast(c) // its OnClose follows
 	}
+}
+
+// bareConnected, bareSubscribed and barePublication are all that the bare
+// servers have to say.
+func bareConnected(id uint32) *clientv1.ServerMessage {
+	return &clientv1.ServerMessage{Id: id, Body: &clientv1.ServerMessage_Connected{
+		Connected: &clientv1.Connected{Session: "bare"}}}
+}
+
+func bareSubscribed(id uint32, channel string) *clientv1.ServerMessage {
+	return &clientv1.ServerMessage{Id: id, Body: &clientv1.ServerMessage_Subscribed{
+		Subscribed: &clientv1.Subscribed{Channel: channel}}}
+}
+
+func barePublication(m *clientv1.Publish) *clientv1.ServerMessage {
+	return &clientv1.ServerMessage{Body: &clientv1.ServerMessage_Publication{
+		Publication: &clientv1.Publication{Channel: m.Channel, Data: m.Data}}}
 }
 
 func write(conn *gws.Conn, p codec.Protocol, m *clientv1.ServerMessage) {

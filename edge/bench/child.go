@@ -79,9 +79,10 @@ func startHawser(ctx context.Context, launch launcher) (*child, error) {
 	return c, err
 }
 
-// startBare starts the server of bare.go.
-func startBare(ctx context.Context, launch launcher) (*child, error) {
-	return start(ctx, "bare gws", launch, func() {}, "bench", "bare-gws")
+// startBare starts the compared server of that name: bare-gws (bare.go) or
+// bare-epoll (bare_epoll_linux.go).
+func startBare(ctx context.Context, launch launcher, name string) (*child, error) {
+	return start(ctx, strings.ReplaceAll(name, "-", " "), launch, func() {}, "bench", name)
 }
 
 // start runs a child and returns when it is ready.
@@ -90,9 +91,8 @@ func start(ctx context.Context, name string, launch launcher, cleanup func(), ar
 	if err != nil {
 		return nil, err
 	}
-	c := &child{name: name, command: command, cleanup: cleanup,
-		exited: make(chan struct{}), found: make(chan struct{})}
-	if err := c.start(); err != nil {
+	c := newChild(name, command, cleanup)
+	if err := c.start(c.findAddrs); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %v", startTimeout))
@@ -104,7 +104,14 @@ func start(ctx context.Context, name string, launch launcher, cleanup func(), ar
 	return c, nil
 }
 
-func (c *child) start() error {
+func newChild(name string, command *exec.Cmd, cleanup func()) *child {
+	return &child{name: name, command: command, cleanup: cleanup,
+		exited: make(chan struct{}), found: make(chan struct{})}
+}
+
+// start starts the process. heard gets each line that it writes, one at a
+// time.
+func (c *child) start(heard func(line string)) error {
 	stdout, err := c.command.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
@@ -117,7 +124,7 @@ func (c *child) start() error {
 		return fmt.Errorf("bench: start %s: %w", c.name, err)
 	}
 	for _, r := range []io.Reader{stdout, stderr} {
-		c.reading.Go(func() { c.read(r) })
+		c.reading.Go(func() { c.read(r, heard) })
 	}
 	go c.wait() // joined by stop through exited
 	return nil
@@ -130,22 +137,27 @@ func (c *child) wait() {
 	close(c.exited)
 }
 
-// read keeps the last lines, and finds the addresses.
-func (c *child) read(r io.Reader) {
+// read keeps the last lines, and passes all on.
+func (c *child) read(r io.Reader, heard func(string)) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		c.line(lines.Text())
+		c.line(lines.Text(), heard)
 	}
 	_, _ = io.Copy(io.Discard, r) // a line too long must not stop the child
 }
 
-func (c *child) line(text string) {
+func (c *child) line(text string, heard func(string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tail = append(c.tail, text); len(c.tail) > keptLines {
 		c.tail = c.tail[1:]
 	}
+	heard(text)
+}
+
+// findAddrs looks for the addresses in a line. Needs mu.
+func (c *child) findAddrs(text string) {
 	var addrs childAddrs
 	if c.addrs.Edge == "" && json.Unmarshal([]byte(text), &addrs) == nil && addrs.Edge != "" {
 		c.addrs = addrs

@@ -39,14 +39,21 @@ func newCommand(launch launcher) *cobra.Command {
 		add(s.name, s.help, []scenario{s})
 	}
 	add("all", "all of them, one after the other", scenarios)
-	parent.AddCommand(&cobra.Command{Use: "bare-gws", Hidden: true, Args: cobra.NoArgs,
-		Short: "Run the server that --compare bare-gws compares with",
+	parent.AddCommand(
+		newCrowdCommand(o, launch), newCrowdClientCommand(o),
+		newBareCommand("bare-gws", serveBare), newBareCommand("bare-epoll", serveBareEpoll))
+	return parent
+}
+
+// newBareCommand runs a compared server: the child of --compare.
+func newBareCommand(name string, serve func(context.Context, io.Writer) error) *cobra.Command {
+	return &cobra.Command{Use: name, Hidden: true, Args: cobra.NoArgs,
+		Short: "Run the server that --compare " + name + " compares with",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			return serveBare(ctx, cmd.OutOrStdout())
-		}})
-	return parent
+			return serve(ctx, cmd.OutOrStdout())
+		}}
 }
 
 func addFlags(cmd *cobra.Command, o *options) {
@@ -58,10 +65,11 @@ func addFlags(cmd *cobra.Command, o *options) {
 	f.IntVar(&o.pid, "pid", 0, "process id of a server on this host: read /proc instead of --admin")
 	f.StringVar(&o.token, "token", "", "token for the connect command of all connections")
 	f.BoolVar(&o.own, "i-own-this-target", false, "allow a target that is not this host")
-	f.BoolVar(&o.spawn, "spawn", false, "start the server, on free ports, and end it afterwards; --url, --nats and --admin are then not used")
-	f.StringVar(&o.other, "compare", "", "put the same load on another server as well: bare-gws")
-	f.IntVar(&o.conns, "conns", 1000, "connections")
-	f.DurationVar(&o.duration, "duration", 3*time.Second, "how long each case of fanout and echo lasts")
+	f.BoolVar(&o.spawn, "spawn", false, "start the server, on free ports, and end it afterwards; --url, --admin and a --nats that is not empty are then not used")
+	f.StringVar(&o.other, "compare", "", "put the same load on another server as well: bare-gws, or bare-epoll (Linux)")
+	f.IntVar(&o.conns, "conns", 1000, "connections; crowd: of each server")
+	f.DurationVar(&o.duration, "duration", 3*time.Second, "how long each case of fanout and echo lasts, and crowd holds its connections")
+	f.StringVar(&o.stall, "stall", "", "fanout: measure each burst once more while this share of the clients does not read, such as 1%")
 	f.IntSliceVar(&o.bursts, "bursts", []int{1, 4, 16, 64}, "fanout: messages published back to back")
 	f.IntVar(&o.payload, "payload", 128, "bytes of a message")
 	f.IntVar(&o.rate, "rate", 0, "connect: connections a second; echo: messages a second over all connections; 0 for as fast as answers come")

@@ -77,8 +77,15 @@ func TestSpawnedAgainstBareServer(t *testing.T) {
 	}
 }
 
-func TestBareServerInAllScenarios(t *testing.T) {
-	c, err := startBare(t.Context(), testProgram)
+func TestBareServersInAllScenarios(t *testing.T) {
+	t.Run("bare-gws", func(t *testing.T) { allScenarios(t, "bare-gws") })
+	if pollOffered {
+		t.Run("bare-epoll", func(t *testing.T) { allScenarios(t, "bare-epoll") })
+	}
+}
+
+func allScenarios(t *testing.T, name string) {
+	c, err := startBare(t.Context(), testProgram, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +159,8 @@ func TestRefusals(t *testing.T) {
 		"no memory figures": {[]string{"idle", "--url", edge, "--admin", ""}, "--admin or --pid"},
 		"no NATS there":     {append(append([]string{"fanout"}, urls(c)...), "--nats", "nats://127.0.0.1:1"), "connect publisher"},
 		"bad flag":          {[]string{"echo", "--conns", "0"}, "--conns"},
+		"no servers":        {[]string{"crowd", "--servers", "0"}, "--servers"},
+		"crowd of others":   {[]string{"crowd", "--compare", "bare-gws"}, "--compare"},
 		"unknown scenario":  {[]string{"soak"}, "unknown command"},
 	} {
 		args := append([]string{l.args[0], "--conns", "5"}, l.args[1:]...)

@@ -14,14 +14,8 @@ import (
 
 const pollOffered = true
 
-const (
-	// pollWait is how long a loop may not notice that it is to stop, in ms.
-	pollWait = 50
-	// sourcePorts is how many connections one source address is used for: below
-	// the 28,232 of the default net.ipv4.ip_local_port_range, as the ports of the
-	// swarm before may still be in TIME_WAIT.
-	sourcePorts = 20_000
-)
+// pollWait is how long a loop may not notice that it is to stop, in ms.
+const pollWait = 50
 
 // pollEngine waits with one epoll and one thread a loop: an idle connection
 // costs a struct here, so that the tool is not what is measured.
@@ -165,6 +159,10 @@ func (p *poll) handle(event *unix.EpollEvent) {
 	if s == nil || s.generation != event.Pad {
 		return
 	}
+	if s.stalled { // nothing comes but the end
+		p.loop.fail(s.peer, io.ErrUnexpectedEOF)
+		return
+	}
 	if event.Events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		if err := s.writable(); err != nil {
 			p.loop.fail(s.peer, err)
@@ -183,11 +181,16 @@ type pollSocket struct {
 	generation int32
 	open       bool   // TCP is connected
 	writing    bool   // epoll watches for room to write
+	stalled    bool   // epoll watches for the end only
 	out        []byte // what the kernel did not take; nil when none
 }
 
 func (s *pollSocket) event() unix.EpollEvent {
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd), Pad: s.generation}
+	if s.stalled {
+		event.Events = unix.EPOLLRDHUP
+		return event
+	}
 	if s.writing {
 		event.Events |= unix.EPOLLOUT
 	}
@@ -246,6 +249,21 @@ func (s *pollSocket) watch(writing bool) error {
 		return nil
 	}
 	s.writing = writing
+	event := s.event()
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(s.poll.fd, unix.EPOLL_CTL_MOD, s.fd, &event))
+}
+
+// stallBuffer is the receive buffer of a stalled peer in bytes, which the
+// kernel doubles: small, so that the server notices within a test.
+const stallBuffer = 4 << 10
+
+// stall implements staller. It sees a reset at once; a FIN waits behind what
+// the peer does not read.
+func (s *pollSocket) stall() error {
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stallBuffer); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	s.stalled = true
 	event := s.event()
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(s.poll.fd, unix.EPOLL_CTL_MOD, s.fd, &event))
 }

@@ -57,6 +57,8 @@ type tally struct {
 	duplicated int
 	reordered  int
 	refused    int // error answers
+	answered   int // peers that answered loop.ask
+	cut        int // stalled peers that the server ended
 	firstError error
 }
 
@@ -120,6 +122,24 @@ func (l *loop) publish(p *peer, data []byte) {
 	l.send(p, l.opcode, l.body)
 }
 
+// ask sends a ping command, which only a live session answers. Needs mu.
+func (l *loop) ask(p *peer) {
+	p.asked = true
+	l.body = codec.AppendClient(l.body[:0], l.codec, &clientv1.ClientMessage{
+		Id: askID, Body: &clientv1.ClientMessage_Ping{Ping: &clientv1.Ping{}}})
+	l.send(p, l.opcode, l.body)
+}
+
+const askID = 3 // connect is 1, subscribe 2
+
+// answered counts the first answer to ask. Needs mu.
+func (l *loop) answered(p *peer) {
+	if p.asked {
+		p.asked = false
+		l.tally.answered++
+	}
+}
+
 // send writes one frame. Needs mu.
 func (l *loop) send(p *peer, op frame.Opcode, payload []byte) {
 	if p.phase == gone {
@@ -180,6 +200,11 @@ func (l *loop) fail(p *peer, err error) {
 	if p.phase == gone {
 		return
 	}
+	if p.phase == stalled { // the server's right
+		l.tally.cut++
+		l.end(p)
+		return
+	}
 	l.tally.failed++
 	if l.tally.firstError == nil {
 		l.tally.firstError = err
@@ -236,6 +261,8 @@ func (t *tally) add(other *tally) {
 	t.duplicated += other.duplicated
 	t.reordered += other.reordered
 	t.refused += other.refused
+	t.answered += other.answered
+	t.cut += other.cut
 	if t.firstError == nil {
 		t.firstError = other.firstError
 	}

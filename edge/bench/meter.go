@@ -24,6 +24,19 @@ type usage struct {
 	Go      bool          // Heap, Stack and Runtime are known
 }
 
+// user is what the Go runtime holds, beside code and caches of the kernel.
+func (u usage) user() int64 { return u.Heap + u.Stack + u.Runtime }
+
+// add adds all of other; the sum has Go figures when other has.
+func (u *usage) add(other usage) {
+	u.CPU += other.CPU
+	u.RSS += other.RSS
+	u.Heap += other.Heap
+	u.Stack += other.Stack
+	u.Runtime += other.Runtime
+	u.Go = other.Go
+}
+
 // meter reads the usage of a server.
 type meter interface {
 	read(ctx context.Context) (usage, error)
@@ -169,4 +182,38 @@ func parseStat(stat string) (usage, error) {
 		CPU: time.Duration(n[utime]+n[stime]) * time.Second / hertz,
 		RSS: n[rss] * int64(os.Getpagesize()),
 	}, nil
+}
+
+// memory is what /proc/meminfo says of this machine, in bytes, proc_meminfo(5).
+type memory struct {
+	available int64 // for new processes, without swapping
+	slab      int64 // the kernel's own structures: sockets, epoll items
+}
+
+// readMemory reads it; ok is false on systems without.
+func readMemory() (m memory, ok bool) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return memory{}, false
+	}
+	return parseMeminfo(string(text))
+}
+
+func parseMeminfo(text string) (m memory, ok bool) {
+	fields := map[string]*int64{"MemAvailable": &m.available, "Slab": &m.slab}
+	found := 0
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(line, ":")
+		field := fields[name]
+		if field == nil {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		if err != nil {
+			return memory{}, false
+		}
+		*field = kib << 10
+		found++
+	}
+	return m, found == len(fields)
 }

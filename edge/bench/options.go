@@ -27,7 +27,7 @@ type options struct {
 	token  string
 	own    bool // the user says that a target off this host is his
 	spawn  bool
-	other  string // "" or "bare-gws"
+	other  string // "", "bare-gws" or "bare-epoll"
 
 	// The load.
 	conns     int
@@ -40,6 +40,9 @@ type options struct {
 	engine    string
 	format    string
 	tolerance time.Duration // how long a message may take before it counts as lost
+	stall     string        // fanout: share of the clients, as "1%"; "" for none
+	servers   int           // crowd only
+	source    int           // crowd's clients only: see swarm.source
 }
 
 // The bounds of the flags.
@@ -84,11 +87,14 @@ func (o options) validate() error {
 		"protocol": {o.protocol, "proto", "json"},
 		"engine":   {o.engine, "auto", "poll", "goroutine"},
 		"output":   {o.format, "table", "json"},
-		"compare":  {o.other, "", "bare-gws"},
+		"compare":  {o.other, "", "bare-gws", "bare-epoll"},
 	} {
 		if !slices.Contains(choice[1:], choice[0]) {
 			return fmt.Errorf("--%s %q: want %s", flag, choice[0], strings.Join(choice[1:], " or "))
 		}
+	}
+	if err := o.validateStall(); err != nil {
+		return err
 	}
 	return checkFiles(o.conns)
 }

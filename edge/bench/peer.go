@@ -32,6 +32,7 @@ type peer struct {
 	text    []byte // fragments of an open message; nil when none
 	number  uint32 // echo: of the next message
 	waits   bool   // echo: refused for now, to be sent again
+	asked   bool   // crowd: a ping command has no answer yet
 }
 
 // phase is how far a peer is.
@@ -42,6 +43,7 @@ const (
 	connecting              // connect and subscribe were sent
 	joining                 // connected
 	ready                   // subscribed
+	stalled                 // subscribed, and does not read any more
 	gone                    // closed, by either side
 )
 
@@ -197,6 +199,8 @@ func (p *peer) answer(m *clientv1.ServerMessage) error {
 		p.loop.joined(p)
 	case *clientv1.ServerMessage_Publication:
 		p.loop.publication(p, body.Publication.Data)
+	case *clientv1.ServerMessage_Pong:
+		p.loop.answered(p)
 	case *clientv1.ServerMessage_Error:
 		if p.phase != ready {
 			return fmt.Errorf("refused by the server: %d %s", body.Error.Code, body.Error.Message)

@@ -176,6 +176,7 @@ func TestValidate(t *testing.T) {
 		"engine":       func(o *options) { o.engine = "uring" },
 		"output":       func(o *options) { o.format = "yaml" },
 		"compare":      func(o *options) { o.other = "nginx" },
+		"stall":        func(o *options) { o.stall = "1" },
 	} {
 		o := goodOptions()
 		edit(&o)
@@ -192,6 +193,50 @@ func TestValidate(t *testing.T) {
 	o.conns = maxConns
 	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "files") {
 		t.Errorf("more connections than files: got %v", err)
+	}
+}
+
+func TestStallShare(t *testing.T) {
+	for _, c := range []struct {
+		stall       string
+		conns, want int
+	}{{"1%", 1000, 10}, {"1%", 1001, 11}, {"0.5%", 1000, 5}, {"1%", 2, 1}, {"50%", 3, 2}} {
+		o := goodOptions()
+		o.stall, o.conns = c.stall, c.conns
+		if err := o.validateStall(); err != nil && pollOffered {
+			t.Errorf("%s of %d: %v", c.stall, c.conns, err)
+		} else if got := o.stallers(); got != c.want {
+			t.Errorf("%s of %d: got %d, want %d", c.stall, c.conns, got, c.want)
+		}
+	}
+	for _, bad := range []string{"%", "0%", "-1%", "51%", "NaN%", "1", "one%"} {
+		o := goodOptions()
+		o.stall = bad
+		if _, err := o.stallShare(); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+	o := goodOptions()
+	o.stall, o.conns, o.engine = "1%", 10, "goroutine"
+	if err := o.validateStall(); err == nil {
+		t.Error("goroutine engine: no error")
+	}
+	o.conns, o.engine = 1, "auto"
+	if err := o.validateStall(); err == nil {
+		t.Error("nobody reads: no error")
+	}
+}
+
+func TestParseMeminfo(t *testing.T) {
+	const text = "MemTotal:       24689804 kB\nMemAvailable:   22097128 kB\nSlab:             382640 kB\nHugePages_Total:       0\n"
+	got, ok := parseMeminfo(text)
+	if want := (memory{available: 22097128 << 10, slab: 382640 << 10}); !ok || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, ok, want)
+	}
+	for _, bad := range []string{"", "Slab: 1 kB\n", strings.Replace(text, "382640", "many", 1)} {
+		if _, ok := parseMeminfo(bad); ok {
+			t.Errorf("%q: no error", bad)
+		}
 	}
 }
 

@@ -129,20 +129,17 @@ func (r *Report) write(w io.Writer, format string) error {
 func (r *Report) table(w io.Writer) error {
 	fmt.Fprintf(w, "%s/%s, %d CPUs, %s; %s, payload %d bytes\n",
 		r.Machine.OS, r.Machine.Arch, r.Machine.CPUs, r.Machine.Go, r.Protocol, r.Payload)
-	for _, s := range scenarios {
-		columns := r.columns(s.name)
-		if len(columns) == 0 {
-			continue
-		}
-		fmt.Fprintf(w, "\n%s, %d connections\n", s.name, columns[0].Conns)
+	for _, name := range distinct(r.Runs, func(run Run) string { return run.Scenario }) {
+		columns := r.columns(name)
+		fmt.Fprintf(w, "\n%s, %d connections\n", name, columns[0].Conns)
 		out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 		row(out, "", columns, func(run Run) string { return run.Target })
 		if columns[0].Case != "" {
 			row(out, "", columns, func(run Run) string { return run.Case })
 		}
-		for _, v := range columns[0].Values {
-			row(out, v.Name, columns, func(run Run) string {
-				v, ok := run.value(v.Name)
+		for _, figure := range figures(columns) {
+			row(out, figure, columns, func(run Run) string {
+				v, ok := run.value(figure)
 				if !ok {
 					return "-"
 				}
@@ -155,6 +152,26 @@ func (r *Report) table(w io.Writer) error {
 	}
 	r.footer(w)
 	return nil
+}
+
+// figures are the names of all values of these runs, in the order they came.
+func figures(runs []Run) []string {
+	var all []Value
+	for _, run := range runs {
+		all = append(all, run.Values...)
+	}
+	return distinct(all, func(v Value) string { return v.Name })
+}
+
+// distinct are the names of a list, each once.
+func distinct[T any](list []T, name func(T) string) []string {
+	var names []string
+	for _, v := range list {
+		if n := name(v); !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
 }
 
 // columns are the runs of a scenario, case by case.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -39,6 +40,18 @@ func sample() *Report {
 			r.Runs = append(r.Runs, fanout)
 		}
 	}
+	// Of one target, and with figures that the others do not have.
+	stalled := Run{Target: "hawser", Scenario: "fanout", Case: "burst 16, 1% stalled", Conns: 1000}
+	stalled.add("lost_count", 0)
+	stalled.add("stalled_count", 10)
+	stalled.add("delivery_p99_stall_ratio", 1.0401)
+	crowd := Run{Target: "hawser", Scenario: "crowd", Case: "12 servers", Conns: 204_000}
+	crowd.add("connections_count", 204_000)
+	crowd.add("answered_count", 204_000)
+	crowd.addWeight(weight{known: true},
+		weight{servers: usage{RSS: 204_000 * 1500, Heap: 204_000 * 900, Stack: 204_000 * 200, Runtime: 204_000 * 100, Go: true},
+			kernel: memory{slab: 204_000 * 9500}, known: true}, 204_000)
+	r.Runs = slices.Insert(r.Runs, 3, stalled, crowd) // after hawser's, as in a real run
 	r.compare()
 	return r
 }

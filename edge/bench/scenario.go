@@ -91,7 +91,7 @@ func runIdle(ctx context.Context, t *target, o options) ([]Run, error) {
 	}
 	per("rss", before.RSS, after.RSS)
 	if before.Go {
-		per("user", before.Heap+before.Stack+before.Runtime, after.Heap+after.Stack+after.Runtime)
+		per("user", before.user(), after.user())
 		per("heap", before.Heap, after.Heap)
 		per("stack", before.Stack, after.Stack)
 		per("runtime", before.Runtime, after.Runtime)
@@ -178,6 +178,14 @@ func runFanout(ctx context.Context, t *target, o options) ([]Run, error) {
 			return runs, err
 		}
 		runs = append(runs, r)
+		if o.stall == "" {
+			continue
+		}
+		r, err = f.measureStalled(ctx, burst, r)
+		if err != nil {
+			return runs, err
+		}
+		runs = append(runs, r)
 	}
 	return runs, nil
 }
@@ -193,21 +201,22 @@ type fanout struct {
 	publisher publisher
 	payload   []byte
 	number    uint32 // of the next message
+	stalled   int    // peers that do not read
 }
 
 // measure runs rounds of one burst size for the duration.
 func (f *fanout) measure(ctx context.Context, burst int) (Run, error) {
 	lostBefore := f.swarm.lost(f.number)
-	messages, stalled := 0, false
+	messages, stuck := 0, false
 	begin := f.swarm.now()
 	sum := new(tally)
 	before, after, known, err := f.target.metered(ctx, func() error {
-		for f.swarm.now()-begin < f.options.duration && !stalled {
+		for f.swarm.now()-begin < f.options.duration && !stuck {
 			complete, err := f.round(ctx, burst)
 			if err != nil {
 				return err
 			}
-			stalled = !complete
+			stuck = !complete
 			messages += burst
 			sum.add(f.swarm.take())
 			sum.ready = 0
@@ -229,6 +238,10 @@ func (f *fanout) measure(ctx context.Context, burst int) (Run, error) {
 	r.add("deliveries_per_second", float64(deliveries)/took.Seconds())
 	r.addLatency("delivery", &sum.deliveries)
 	r.addCPU(before, after, known, time.Nanosecond, "server_cpu_ns_per_delivery", deliveries)
+	if f.stalled > 0 {
+		r.add("stalled_count", float64(f.stalled))
+		r.add("stalled_reset_count", float64(sum.cut))
+	}
 	return r, nil
 }
 

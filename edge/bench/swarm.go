@@ -51,6 +51,16 @@ type swarmConfig struct {
 	source int    // see swarm
 }
 
+// sourcePorts is how many connections one source address is used for: below
+// half the 28,232 ports of the default net.ipv4.ip_local_port_range. connect(2)
+// takes every other port first, and looks through all of those again for each
+// connection once they are taken. The ports of the swarm before may also still
+// be in TIME_WAIT.
+const sourcePorts = 10_000
+
+// sources is how many source addresses n connections take.
+func sources(n int) int { return 1 + n/sourcePorts }
+
 func newSwarm(c swarmConfig) (*swarm, error) {
 	s := &swarm{
 		addr:    c.addr,

@@ -34,7 +34,7 @@ func openTargets(ctx context.Context, o options, launch launcher) (targets []*ta
 	if o.other == "" {
 		return targets, nil
 	}
-	c, err := startBare(ctx, launch)
+	c, err := startBare(ctx, launch, o.other)
 	if err != nil {
 		return targets, err
 	}
@@ -55,8 +55,12 @@ func openHawser(ctx context.Context, o options, launch launcher) (*target, error
 		t, err := childTarget(ctx, c)
 		if err != nil {
 			c.stop()
+			return nil, err
 		}
-		return t, err
+		if o.nats == "" {
+			t.nats = "" // publish as a client does, as on a bare server
+		}
+		return t, nil
 	}
 	u, addr, err := resolve(ctx, o.url, o.own)
 	if err != nil {
@@ -86,7 +90,7 @@ func (t *target) swarmConfig(o options) swarmConfig {
 	// Each swarm dials from addresses of its own, where there are several: the
 	// ports of the one before are in TIME_WAIT for a minute.
 	source := t.source
-	t.source += 1 + o.conns/20_000
+	t.source += sources(o.conns)
 	return swarmConfig{url: t.url, addr: t.addr, token: o.token, codec: o.codec(), engine: o.engine, window: o.window, source: source}
 }
 
