@@ -208,9 +208,11 @@ type fanout struct {
 func (f *fanout) measure(ctx context.Context, burst int) (Run, error) {
 	lostBefore := f.swarm.lost(f.number)
 	messages, stuck := 0, false
-	begin := f.swarm.now()
+	var took time.Duration
 	sum := new(tally)
 	before, after, known, err := f.target.metered(ctx, func() error {
+		begin := f.swarm.now() // the meter's own time does not count
+		defer func() { took = f.swarm.now() - begin }()
 		for f.swarm.now()-begin < f.options.duration && !stuck {
 			complete, err := f.round(ctx, burst)
 			if err != nil {
@@ -226,7 +228,6 @@ func (f *fanout) measure(ctx context.Context, burst int) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	took := f.swarm.now() - begin
 	deliveries := int(sum.deliveries.total)
 	r := Run{Target: f.target.name, Scenario: "fanout", Case: "burst " + strconv.Itoa(burst), Conns: f.options.conns}
 	r.add("messages_count", float64(messages))
