@@ -464,6 +464,43 @@ func TestStop_RefusesAndKeeps(t *testing.T) {
 	})
 }
 
+// A drain tells every client when to come back, closes with 1012, and leaves
+// nothing behind; frames that wait go out first.
+func TestDrain(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		r := newRig(t, engine, rigOptions{})
+		clients := make([]*testClient, 60)
+		for i := range clients {
+			clients[i] = r.connected(t)
+			clients[i].send(`{"id":2,"subscribe":{"channel":"news"}}`)
+			clients[i].next()
+		}
+		r.server.Stop()
+		r.system.Deliver("demo", "news", 0, []byte(`"last"`))
+		for _, c := range clients {
+			if m := c.next(); string(m.GetPublication().GetData()) != `"last"` {
+				t.Fatalf("got %v, want the last publication", m)
+			}
+		}
+		for _, conn := range r.system.Snapshot() {
+			conn.Kick(cause.Shutdown, time.Second)
+		}
+		for _, c := range clients {
+			d := c.next().GetDisconnect()
+			if d.GetCode() != uint32(cause.Shutdown) || !d.GetReconnect() || d.GetRetryAfterMs() < 500 || d.GetRetryAfterMs() > 1500 {
+				t.Fatalf("got %v, want 1012, reconnect, and a delay of 500 to 1500 ms", d)
+			}
+			if got := c.closeCode(); got != cause.Shutdown {
+				t.Fatalf("closed with %d, want 1012", got)
+			}
+		}
+		r.until("all are gone", func() bool { return r.system.Conns() == 0 && r.server.Sockets() == 0 })
+		if got := r.counts.closedAs(cause.Shutdown); got != len(clients) {
+			t.Errorf("%d counted as shutdown, want %d", got, len(clients))
+		}
+	})
+}
+
 // TLS in process goes through the goroutine engine.
 func TestTLS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
