@@ -38,8 +38,9 @@ type frameQueue struct {
 	frames []*Frame
 	head   int // frames before it are written
 	offset int
-	flight int // frames from head that DrainUnlocked is writing right now
-	lossy  int // frames from head whose channel allows to lose them
+	flight int  // frames from head that DrainUnlocked is writing right now
+	lossy  int  // frames from head whose channel allows to lose them
+	full   bool // the last writer was left with something
 
 	meter   *atomic.Int64 // the node's; nil when nobody counts
 	metered int32         // bytes of this queue that are in meter
@@ -103,7 +104,7 @@ func (o *Outbox) put(f *Frame, meter *atomic.Int64) (first bool) {
 	if f.slow != SlowDisconnect {
 		q.lossy++
 	}
-	if q.metered > 0 || q.flight > 0 {
+	if q.full || q.metered > 0 || q.flight > 0 {
 		q.count(q.metered + int32(f.Len()))
 	}
 	return first
@@ -230,6 +231,7 @@ func (o *Outbox) Drain(w Writer) (blocked bool, err error) {
 		}
 		o.advance(n)
 		if n < offered {
+			o.queue.full = true
 			o.queue.count(o.bytes)
 			return true, nil
 		}

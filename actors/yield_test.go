@@ -65,6 +65,8 @@ func (m *policyModel) step() {
 	}
 	if q := m.real.queue; q != nil {
 		m.checkQueue(q)
+	} else {
+		m.stuck = false // whoever puts next owes a flush, which will tell
 	}
 }
 
