@@ -56,6 +56,7 @@ func TestChatBetweenTabs(t *testing.T) {
 	one.Wait("#messages li.mine", "hello")
 	two.say("hello one")
 	one.Wait("#messages", "hello one")
+	two.Wait("#messages li.mine", "hello one") // its own message comes back through NATS too
 	for _, tab := range []*Tab{one, two} {
 		if got := tab.Count("#messages li"); got != 2 {
 			t.Errorf("tab %s: got %d messages, want 2", tab.name, got)
