@@ -566,3 +566,21 @@ func TestFallback_ServesPages(t *testing.T) {
 		r.until("the socket is counted out", func() bool { return r.server.Sockets() == 0 })
 	})
 }
+
+// A limit per address that begins while a socket is up must not be loosened
+// when that socket goes.
+func TestAdmission_LimitBeginsLater(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		r := newRig(t, engine, rigOptions{})
+		uncounted := r.connected(t)
+		if err := r.server.SetLimits(Limits{MaxConnsPerIP: 1}); err != nil {
+			t.Fatal(err)
+		}
+		r.connected(t)
+		uncounted.conn.Close()
+		r.until("the uncounted socket is gone", func() bool { return r.server.Sockets() == 1 })
+		if resp := r.get(""); resp.StatusCode != RefusePerIP.Status {
+			t.Errorf("got %s, want 429: the counted socket is still there", resp.Status)
+		}
+	})
+}

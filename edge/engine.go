@@ -127,7 +127,16 @@ func (e *core) enter(peer netip.Addr) (remote netip.Addr, proxied bool, refusal 
 		return remote, proxied, refusal
 	}
 	e.conns.Add(1)
-	return remote, proxied, nil
+	return e.counted(remote), proxied, nil
+}
+
+// counted is the address that a socket is to be counted out by: none when it
+// was not counted in, as a limit per address may begin while it is up.
+func (e *core) counted(remote netip.Addr) netip.Addr {
+	if e.admission.counts(remote) {
+		return remote
+	}
+	return netip.Addr{}
 }
 
 // leave counts a socket out.

@@ -152,7 +152,7 @@ func (e *goroutineEngine) unwrap(nc net.Conn, buf []byte) (remote netip.Addr, re
 			if refusal := e.admission.claim(client); refusal != nil {
 				return netip.Addr{}, refusal
 			}
-			return client, nil
+			return e.counted(client), nil
 		case n >= proxyFixedBytes:
 			want = proxyFixedBytes + int(buf[14])<<8 + int(buf[15])
 		}

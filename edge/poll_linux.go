@@ -34,7 +34,7 @@ func newPollEngine(c Config, a *admission, d Deps) (Engine, error) {
 	e := &pollEngine{start: time.Now()}
 	e.init(c, a, d)
 	for range runtime.GOMAXPROCS(0) {
-		l, err := newPollLoop(e, len(e.loops))
+		l, err := newPollLoop(e)
 		if err != nil {
 			e.web.close()
 			for _, l := range e.loops {

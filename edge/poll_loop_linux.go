@@ -37,7 +37,6 @@ const (
 type pollLoop struct {
 	// Immutable after newPollLoop.
 	engine *pollEngine
-	number int
 	epoll  int
 	file   *os.File // owns epoll
 
@@ -65,7 +64,7 @@ type deadline struct {
 	at               time.Duration // since pollEngine.start
 }
 
-func newPollLoop(e *pollEngine, number int) (*pollLoop, error) {
+func newPollLoop(e *pollEngine) (*pollLoop, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func newPollLoop(e *pollEngine, number int) (*pollLoop, error) {
 		syscall.Close(epoll)
 		return nil, err
 	}
-	return &pollLoop{engine: e, number: number, epoll: epoll, file: os.NewFile(uintptr(epoll), "epoll"),
+	return &pollLoop{engine: e, epoll: epoll, file: os.NewFile(uintptr(epoll), "epoll"),
 		buf: make([]byte, loopBufferBytes)}, nil
 }
 

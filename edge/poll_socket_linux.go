@@ -250,7 +250,7 @@ func (s *pollSocket) takeHead(b []byte) {
 // countAs notes what admission counted. Only limits per address need it, so
 // that without them a connection does not carry its address.
 func (s *pollSocket) countAs(addr netip.Addr) {
-	if s.loop.engine.admission.counts(addr) {
+	if addr = s.loop.engine.core.counted(addr); addr.IsValid() {
 		s.remote = &addr
 	}
 }
